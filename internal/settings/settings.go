@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
@@ -222,13 +221,19 @@ func flatten(v any) ([]string, error) {
 	return nil, fmt.Errorf("a %T cannot be a setting", v)
 }
 
-// Print writes every setting in force and where it comes from.
+// Print writes every setting in force as a TOML file would have it, each with
+// where it comes from.
 func (s *Set) Print(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	for _, e := range s.list {
-		fmt.Fprintf(tw, "%s\t= %s\t# %s\n", key(e.Name), e.Value.String(), e.origin)
+		value := e.Value.String()
+		if l, ok := e.Value.(list); ok {
+			value = l.lines()
+		}
+		if _, err := fmt.Fprintf(w, "%s = %s # %s\n", key(e.Name), value, e.origin); err != nil {
+			return err
+		}
 	}
-	return tw.Flush()
+	return nil
 }
 
 func key(name string) string { return strings.ReplaceAll(name, "-", "_") }

@@ -23,9 +23,18 @@ func (v value) IsBoolFlag() bool   { return v.isBool }
 type list struct {
 	value
 	reset func()
+	all   func() []string // the elements, quoted
 }
 
 func (l list) Reset() { l.reset() }
+
+// lines is the list with an element on each line.
+func (l list) lines() string {
+	if len(l.all()) == 0 {
+		return "[]"
+	}
+	return "[\n  " + strings.Join(l.all(), ",\n  ") + ",\n]"
+}
 
 // String is any text.
 func String(p *string) flag.Value {
@@ -156,6 +165,13 @@ func formatBytes(n int64) string {
 // List is a setting that may be given several times: as repeated flags, with
 // semicolons in the environment, as an array in the file.
 func List[T any](p *[]T, parse func(string) (T, error), format func(T) string) flag.Value {
+	all := func() []string {
+		out := make([]string, len(*p))
+		for i, v := range *p {
+			out[i] = strconv.Quote(format(v))
+		}
+		return out
+	}
 	return list{
 		value: value{
 			set: func(s string) error {
@@ -165,15 +181,10 @@ func List[T any](p *[]T, parse func(string) (T, error), format func(T) string) f
 				}
 				return err
 			},
-			get: func() string {
-				out := make([]string, len(*p))
-				for i, v := range *p {
-					out[i] = strconv.Quote(format(v))
-				}
-				return "[" + strings.Join(out, ", ") + "]"
-			},
+			get: func() string { return "[" + strings.Join(all(), ", ") + "]" },
 		},
 		reset: func() { *p = nil },
+		all:   all,
 	}
 }
 

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/dengine/dengine/internal/edge"
+	"github.com/valyala/fasthttp"
+)
+
+// serveGet reads a key, for GET and HEAD.
+func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
+	if p := checkConsistency(query); p != nil {
+		n.refuse(ctx, p)
+		return
+	}
+	h := &ctx.Request.Header
+	var minIndex uint64
+	if arg := h.Peek(HeaderMinIndex); len(arg) > 0 {
+		var err error
+		if minIndex, err = strconv.ParseUint(string(arg), 10, 64); err != nil {
+			n.refuseInput(ctx, fmt.Errorf("%s: %w: %q: want a log index", HeaderMinIndex, ErrBadInput, arg))
+			return
+		}
+	}
+	v, err := n.Get(context.Background(), key, minIndex)
+	if err != nil {
+		n.failed(ctx, err, false)
+		return
+	}
+	if !v.Found {
+		n.refuse(ctx, &edge.Problem{
+			Status: fasthttp.StatusNotFound, Code: "key_not_found",
+			Message: "there is no such key; PUT or POST creates it",
+		})
+		n.stampIndex(ctx, v.Index)
+		return
+	}
+	n.stampIndex(ctx, v.Index)
+	stampTag(ctx, v.ETag, v.Writes)
+	if inm := h.Peek(fasthttp.HeaderIfNoneMatch); len(inm) > 0 && matchesAny(inm, v.ETag) {
+		ctx.SetStatusCode(fasthttp.StatusNotModified)
+		return
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	if wantsBytes(h.Peek(fasthttp.HeaderAccept)) {
+		ctx.SetContentType(binaryType)
+		ctx.Response.SetBodyRaw(v.Value)
+		return
+	}
+	ctx.SetContentType(jsonType)
+	ctx.Response.SetBodyRaw(appendValueJSON(nil, v.Value))
+}
+
+// checkConsistency refuses read levels that this version cannot promise, rather
+// than to answer with less than was asked for.
+func checkConsistency(query []byte) *edge.Problem {
+	if len(query) == 0 {
+		return nil
+	}
+	var args fasthttp.Args
+	args.ParseBytes(query)
+	switch level := string(args.Peek("consistency")); level {
+	case "", "eventual":
+		return nil
+	case "linearizable", "lease":
+		return &edge.Problem{
+			Status: fasthttp.StatusNotImplemented, Code: "consistency_not_implemented",
+			Message: "consistency=" + level + " is not built yet; reads are eventual, and " + HeaderMinIndex + " makes them see a given write",
+		}
+	default:
+		return &edge.Problem{
+			Status: fasthttp.StatusBadRequest, Code: "bad_request",
+			Message: "consistency: want linearizable, lease or eventual",
+		}
+	}
+}
+
+// matchesAny compares weakly (RFC 9110, 13.1.2). A header that is not a list of
+// tags matches nothing: a read is then simply answered.
+func matchesAny(ifNoneMatch []byte, tag ETag) bool {
+	if string(ifNoneMatch) == "*" {
+		return true
+	}
+	tags, err := parseTags(string(bytes.ReplaceAll(ifNoneMatch, []byte("W/"), nil)))
+	return err == nil && slices.Contains(tags, tag)
+}
+
+// wantsBytes says whether Accept asks for raw bytes by name.
+func wantsBytes(accept []byte) bool {
+	for part := range bytes.SplitSeq(accept, []byte(",")) {
+		mediaType, _, _ := bytes.Cut(part, []byte(";"))
+		if bytes.EqualFold(bytes.TrimSpace(mediaType), []byte(binaryType)) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendValueJSON appends {"value":"…"}, or {"value_base64":"…"} where the value
+// is not UTF-8.
+func appendValueJSON(b, value []byte) []byte {
+	b = slices.Grow(b, len(value)+len(`{"value":""}`))
+	if !utf8.Valid(value) {
+		b = append(b, `{"value_base64":"`...)
+		b = base64.StdEncoding.AppendEncode(b, value)
+		return append(b, `"}`...)
+	}
+	b = append(b, `{"value":`...)
+	b = appendJSONString(b, value)
+	return append(b, '}')
+}

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/dengine/dengine/internal/edge"
+	"github.com/valyala/fasthttp"
+)
+
+// servePost stores the key and the value that the JSON body names.
+func (n *Node) servePost(ctx *fasthttp.RequestCtx) {
+	if !isJSON(ctx.Request.Header.ContentType()) && len(ctx.Request.Header.ContentType()) > 0 {
+		n.refuse(ctx, &edge.Problem{
+			Status: fasthttp.StatusUnsupportedMediaType, Code: "unsupported_media_type",
+			Message: "POST /kv takes application/json; PUT /kv/{key} takes raw bytes",
+		})
+		return
+	}
+	body, err := decodeBody(ctx.PostBody(), "key", "value", "value_base64")
+	if err == nil {
+		err = body.needKey()
+	}
+	var value []byte
+	if err == nil {
+		value, err = body.valueBytes()
+	}
+	if err != nil {
+		n.refuseInput(ctx, err)
+		return
+	}
+	n.put(ctx, []byte(*body.key), value)
+}
+
+// servePut stores the body, or the value in it where it is JSON.
+func (n *Node) servePut(ctx *fasthttp.RequestCtx, key []byte) {
+	value := ctx.PostBody()
+	if isJSON(ctx.Request.Header.ContentType()) {
+		body, err := decodeBody(value, "value", "value_base64")
+		if err == nil {
+			value, err = body.valueBytes()
+		}
+		if err != nil {
+			n.refuseInput(ctx, err)
+			return
+		}
+	}
+	n.put(ctx, key, value)
+}
+
+func (n *Node) put(ctx *fasthttp.RequestCtx, key, value []byte) {
+	n.conditional(ctx, func(cond Condition) (Result, error) {
+		return n.Put(context.Background(), key, value, cond)
+	})
+}
+
+func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {
+	n.conditional(ctx, func(cond Condition) (Result, error) {
+		return n.Delete(context.Background(), key, cond)
+	})
+}
+
+// conditional runs a write under the request's condition and answers it. The
+// write does not end with the client's connection: it is decided in any case.
+func (n *Node) conditional(ctx *fasthttp.RequestCtx, write func(Condition) (Result, error)) {
+	h := &ctx.Request.Header
+	cond, err := parseConditions(string(h.Peek(fasthttp.HeaderIfMatch)), string(h.Peek(fasthttp.HeaderIfNoneMatch)))
+	if err != nil {
+		n.refuse(ctx, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Message: err.Error()})
+		return
+	}
+	res, err := write(cond)
+	if err != nil {
+		n.failed(ctx, err, true)
+		return
+	}
+	if res.Failed {
+		msg := "the condition does not hold: the key is not there"
+		if res.Found {
+			msg = "the condition does not hold for the current value, whose ETag is in the answer"
+		}
+		n.refuse(ctx, &edge.Problem{Status: fasthttp.StatusPreconditionFailed, Code: "precondition_failed", Message: msg})
+	} else {
+		ctx.SetContentType(jsonType)
+		ctx.SetBodyString("{}")
+	}
+	n.stampIndex(ctx, res.Index)
+	stampTag(ctx, res.ETag, res.Writes)
+}
+
+// isJSON says whether a Content-Type is application/json, with any parameters.
+func isJSON(contentType []byte) bool {
+	mediaType, _, _ := bytes.Cut(contentType, []byte(";"))
+	return bytes.EqualFold(bytes.TrimSpace(mediaType), []byte(jsonType))
+}

@@ -1,0 +1,187 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/dengine/dengine/internal/edge"
+)
+
+// Member is one voter of the initial cluster.
+type Member struct {
+	ID     string
+	Raft   string // host:port of its Raft port, as the other nodes reach it
+	HTTP   string // host:port of its HTTP API, as clients reach it
+	Health string // host:port of its health port, as balancers reach it
+}
+
+// Config is everything about a node. Start from DefaultConfig.
+type Config struct {
+	// ID names this node; it must be one of InitialCluster's and never change.
+	ID string
+	// Cluster is a name that all nodes share; a node of another cluster is
+	// refused, so that two clusters never mix by a wrong address.
+	Cluster string
+	// DataDir holds the log, the snapshots and the node's identity. It belongs
+	// to one node and one process at a time.
+	DataDir string
+	// Listen addresses, host:port; port 0 takes a free one. HTTPListen and
+	// HealthListen may be empty: then there is no such port.
+	RaftListen   string
+	HTTPListen   string
+	HealthListen string
+	// InitialCluster are the voters that a new cluster starts with, this node
+	// included. Later the log decides; the addresses given here still win over
+	// those in the log, so that a node that moved can be told of by settings.
+	InitialCluster []Member
+
+	HeartbeatTimeout time.Duration // a follower without contact for this long becomes a candidate
+	ElectionTimeout  time.Duration // a candidate without a majority for this long tries again
+	LeaseTimeout     time.Duration // a leader without contact to a majority for this long steps down
+	CommitTimeout    time.Duration // how soon followers learn of a commit when nothing else is sent
+	RPCTimeout       time.Duration // for one exchange between nodes; also for connecting
+
+	SnapshotThreshold uint64        // log entries since the last snapshot that call for another
+	SnapshotInterval  time.Duration // how often that is looked at; randomised up to twice this
+	SnapshotRetain    int           // snapshots to keep
+	TrailingLogs      uint64        // entries kept behind a snapshot, for followers that lag
+
+	MaxEntryBytes  int // bytes of waiting writes that share one log entry; one larger write still gets one
+	MaxAppendBytes int // bytes of entries in one AppendEntries; one larger entry still goes alone
+	LogCacheBytes  int // recent log entries kept in memory for replication
+
+	MaxValueBytes int           // longest value
+	WriteTimeout  time.Duration // after this a write that is not decided ends as ErrUnknown
+	ReadTimeout   time.Duration // longest wait of a read for a minimum index
+	MaxLag        uint64        // committed entries a follower may still have to apply and be ready
+
+	Limits edge.Limits // of the HTTP API
+}
+
+// MaxKeyBytes is the longest key.
+const MaxKeyBytes = 4 << 10
+
+// maxMembers bounds InitialCluster; Raft gains nothing from more voters.
+const maxMembers = 9
+
+// DefaultConfig lacks only ID, DataDir and InitialCluster.
+func DefaultConfig() Config {
+	return Config{
+		Cluster:           "dengine",
+		RaftListen:        "127.0.0.1:9081",
+		HTTPListen:        "127.0.0.1:8081",
+		HealthListen:      "127.0.0.1:10001",
+		HeartbeatTimeout:  300 * time.Millisecond,
+		ElectionTimeout:   300 * time.Millisecond,
+		LeaseTimeout:      100 * time.Millisecond,
+		CommitTimeout:     5 * time.Millisecond,
+		RPCTimeout:        2 * time.Second,
+		SnapshotThreshold: 8192,
+		SnapshotInterval:  10 * time.Second,
+		SnapshotRetain:    2,
+		TrailingLogs:      10240,
+		MaxEntryBytes:     512 << 10,
+		MaxAppendBytes:    4 << 20,
+		LogCacheBytes:     32 << 20,
+		MaxValueBytes:     1 << 20,
+		WriteTimeout:      10 * time.Second,
+		ReadTimeout:       2 * time.Second,
+		MaxLag:            1000,
+		Limits:            edge.DefaultLimits(),
+	}
+}
+
+// Validate names the first field that cannot be used, and its value.
+func (c Config) Validate() error {
+	for _, f := range []struct{ name, value string }{
+		{"id", c.ID}, {"cluster", c.Cluster}, {"data dir", c.DataDir}, {"raft listen address", c.RaftListen},
+	} {
+		if f.value == "" {
+			return fmt.Errorf("%s is missing", f.name)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+		least int64
+	}{
+		{"heartbeat timeout", int64(c.HeartbeatTimeout), int64(5 * time.Millisecond)},
+		{"election timeout", int64(c.ElectionTimeout), int64(5 * time.Millisecond)},
+		{"lease timeout", int64(c.LeaseTimeout), int64(5 * time.Millisecond)},
+		{"commit timeout", int64(c.CommitTimeout), int64(time.Millisecond)},
+		{"rpc timeout", int64(c.RPCTimeout), int64(10 * time.Millisecond)},
+		{"snapshot interval", int64(c.SnapshotInterval), int64(5 * time.Millisecond)},
+		{"snapshot retain", int64(c.SnapshotRetain), 1},
+		{"max entry bytes", int64(c.MaxEntryBytes), 1},
+		{"max append bytes", int64(c.MaxAppendBytes), 1},
+		{"log cache bytes", int64(c.LogCacheBytes), 0},
+		{"max value bytes", int64(c.MaxValueBytes), 1},
+		{"write timeout", int64(c.WriteTimeout), int64(time.Millisecond)},
+		{"read timeout", int64(c.ReadTimeout), int64(time.Millisecond)},
+	} {
+		if f.value < f.least {
+			return fmt.Errorf("%s is %d: must be at least %d", f.name, f.value, f.least)
+		}
+	}
+	switch {
+	case c.LeaseTimeout > c.HeartbeatTimeout:
+		return fmt.Errorf("lease timeout %v is longer than the heartbeat timeout %v: an old leader could outlive an election", c.LeaseTimeout, c.HeartbeatTimeout)
+	case c.ElectionTimeout < c.HeartbeatTimeout:
+		return fmt.Errorf("election timeout %v is shorter than the heartbeat timeout %v", c.ElectionTimeout, c.HeartbeatTimeout)
+	case c.MaxValueBytes > maxValueBytes:
+		return fmt.Errorf("max value bytes is %d: must be at most %d", c.MaxValueBytes, maxValueBytes)
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	return c.validateMembers()
+}
+
+// maxValueBytes keeps one entry well below what an RPC can carry in time.
+const maxValueBytes = 64 << 20
+
+func (c Config) validateMembers() error {
+	if n := len(c.InitialCluster); n == 0 || n > maxMembers || n%2 == 0 {
+		return fmt.Errorf("initial cluster has %d members: must be 1, 3, 5, 7 or %d, since an even number tolerates no more failures than one less", n, maxMembers)
+	}
+	seen := make(map[string]string)
+	for _, m := range c.InitialCluster {
+		if m.ID == "" {
+			return errors.New("initial cluster: a member has no id")
+		}
+		if m.Raft == "" {
+			return fmt.Errorf("initial cluster: member %s has no raft address", m.ID)
+		}
+		for what, v := range map[string]string{"id": m.ID, "raft": m.Raft, "http": m.HTTP, "health": m.Health} {
+			if v == "" {
+				continue
+			}
+			if what != "id" {
+				if _, port, err := net.SplitHostPort(v); err != nil || port == "" || port == "0" {
+					return fmt.Errorf("initial cluster: member %s: %s address %q: want host:port", m.ID, what, v)
+				}
+			}
+			if other, twice := seen[v]; twice {
+				return fmt.Errorf("initial cluster: %s %q of member %s is also that of member %s", what, v, m.ID, other)
+			}
+			seen[v] = m.ID
+		}
+	}
+	if !slices.ContainsFunc(c.InitialCluster, func(m Member) bool { return m.ID == c.ID }) {
+		return fmt.Errorf("initial cluster does not name this node, %s", c.ID)
+	}
+	return nil
+}
+
+// member returns what the settings say of a node.
+func (c Config) member(id string) (Member, bool) {
+	for _, m := range c.InitialCluster {
+		if m.ID == id {
+			return m, true
+		}
+	}
+	return Member{ID: id}, false
+}

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+// core is what there is once raft runs.
+type core struct {
+	raft      *raft.Raft
+	fsm       *fsm
+	store     *logStore
+	snapshots raft.SnapshotStore
+	proposer  *proposer
+	once      sync.Once
+	err       error
+}
+
+// startRaft opens the stores and starts raft, with the initial cluster where the
+// log is empty.
+func (n *Node) startRaft() error {
+	cfg, err := n.raftConfig()
+	if err != nil {
+		return err
+	}
+	store, err := openLogStore(n.dir.file(boltFile), n.cfg.LogCacheBytes, n.fail)
+	if err != nil {
+		return err
+	}
+	c := &core{fsm: newFSM(n.fail), store: store}
+	if err := n.assemble(c, cfg); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	n.empty.Store(false)
+	n.core.Store(c)
+	n.port.raftOpen.Store(true)
+	n.kickRole()
+	return nil
+}
+
+func (n *Node) assemble(c *core, cfg *raft.Config) error {
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.dir.path, n.cfg.SnapshotRetain, cfg.Logger)
+	if err != nil {
+		return fmt.Errorf("open the snapshots in %s: %w", filepath.Join(n.dir.path, "snapshots"), err)
+	}
+	c.snapshots = snapshots
+	history, err := raft.HasExistingState(c.store, c.store, snapshots)
+	if err != nil {
+		return fmt.Errorf("read the log %s: %w", n.dir.file(boltFile), err)
+	}
+	if n.dir.id.Joined && !history {
+		return fmt.Errorf("data directory %s has taken part in a cluster, but its log is gone: restore %s from a copy, "+
+			"or empty the whole directory and join the node again", n.dir.path, n.dir.file(boltFile))
+	}
+	trans := newTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider:   addresses{n.cfg},
+		Logger:                  cfg.Logger,
+		Stream:                  n.port,
+		MaxPool:                 3,
+		Timeout:                 n.cfg.RPCTimeout,
+		MsgpackUseNewTimeFormat: true,
+	}), n.contact, n.cfg.MaxAppendBytes)
+	if !history {
+		if err := raft.BootstrapCluster(cfg, c.store, c.store, snapshots, trans, n.initialServers()); err != nil {
+			return errors.Join(fmt.Errorf("write the initial cluster: %w", err), trans.Close())
+		}
+	}
+	if !n.dir.id.Joined {
+		n.dir.id.Joined = true
+		if err := n.dir.saveIdentity(); err != nil {
+			return errors.Join(err, trans.Close())
+		}
+	}
+	if c.raft, err = raft.NewRaft(cfg, c.fsm, c.store, c.store, snapshots, trans); err != nil {
+		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
+			"or empty it and join the node again", n.dir.path, err), trans.Close())
+	}
+	// raft calls the filter on its own goroutine at every change of state or
+	// leader; it must not block, and nothing is sent.
+	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(*raft.Observation) bool {
+		n.kickRole()
+		return false
+	}))
+	c.proposer = newProposer(c.raft, n.cfg.MaxEntryBytes, n.log.Named("proposer"))
+	return nil
+}
+
+func (n *Node) raftConfig() (*raft.Config, error) {
+	cfg := raft.DefaultConfig()
+	cfg.LocalID = raft.ServerID(n.cfg.ID)
+	cfg.HeartbeatTimeout = n.cfg.HeartbeatTimeout
+	cfg.ElectionTimeout = n.cfg.ElectionTimeout
+	cfg.LeaderLeaseTimeout = n.cfg.LeaseTimeout
+	cfg.CommitTimeout = n.cfg.CommitTimeout
+	cfg.SnapshotInterval = n.cfg.SnapshotInterval
+	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
+	cfg.TrailingLogs = n.cfg.TrailingLogs
+	cfg.BatchApplyCh = true
+	cfg.Logger = newRaftLog(n.log)
+	// raft insists on fast enough applying; a restart replays the log anyway.
+	if err := raft.ValidateConfig(cfg); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	return cfg, nil
+}
+
+func (n *Node) initialServers() raft.Configuration {
+	var out raft.Configuration
+	for _, m := range n.cfg.InitialCluster {
+		out.Servers = append(out.Servers, raft.Server{ID: raft.ServerID(m.ID), Address: raft.ServerAddress(m.Raft)})
+	}
+	return out
+}
+
+// addresses lets the settings override the addresses in the log, so that a node
+// may move. It is raft's ServerAddressProvider.
+type addresses struct{ cfg Config }
+
+func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if m, ok := a.cfg.member(string(id)); ok {
+		return raft.ServerAddress(m.Raft), nil
+	}
+	return "", fmt.Errorf("the settings do not name node %s", id) // raft then takes the log's address
+}
+
+// handOver gives a leader's leadership to another node before it stops.
+func (n *Node) handOver(c *core) {
+	if c.raft.State() != raft.Leader || len(n.cfg.InitialCluster) == 1 {
+		return
+	}
+	start := time.Now()
+	done := make(chan error, 1)
+	n.group.Go(func() { done <- c.raft.LeadershipTransfer().Error() })
+	select {
+	case err := <-done:
+		n.log.Info("leadership handed over", zap.Uint64("term", c.raft.CurrentTerm()), zap.Duration("took", time.Since(start)), zap.Error(err))
+	case <-time.After(closeTimeout):
+		n.log.Warn("leadership could not be handed over in time")
+	}
+}
+
+// close ends raft, which closes its transport and with it the port, and then the
+// stores.
+func (c *core) close() error {
+	c.once.Do(func() {
+		c.proposer.stop()
+		done := make(chan error, 1)
+		go func() { done <- c.raft.Shutdown().Error() }() // outlives the timeout only with the process
+		select {
+		case err := <-done:
+			c.err = err
+			c.proposer.wait()
+			if err := c.store.Close(); err != nil {
+				c.err = errors.Join(c.err, fmt.Errorf("close the log: %w", err))
+			}
+		case <-time.After(closeTimeout):
+			c.err = errors.New("raft did not stop in time: its disk hangs")
+		}
+	})
+	return c.err
+}

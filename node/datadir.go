@@ -1,0 +1,172 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names in a data directory.
+const (
+	lockFile     = "LOCK"
+	identityFile = "node.json"
+	peersFile    = "peers.json"
+	boltFile     = "raft.db"
+)
+
+const identityFormat = 1
+
+// identity says whose directory this is.
+type identity struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	ID      string `json:"id"`
+	// Incarnation is drawn anew for every empty directory, so that the other
+	// nodes can tell this memory from an earlier one of the same id.
+	Incarnation string `json:"incarnation"`
+	// Joined: the node takes part in Raft with this directory.
+	Joined bool `json:"joined"`
+	// Lost: a peer remembers an earlier incarnation; this one must never vote.
+	Lost string `json:"lost,omitempty"`
+}
+
+// dataDir is a node's locked directory.
+type dataDir struct {
+	path string
+	lock *os.File
+	id   identity
+}
+
+// openDataDir locks the directory and reads whose it is, creating both for a
+// new node. A directory of another node or cluster, or one in use, is refused.
+func openDataDir(path, cluster, id string) (*dataDir, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	d := &dataDir{path: path, lock: lock}
+	if err := d.acquire(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if err := d.readIdentity(cluster, id); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return d, nil
+}
+
+// acquire takes the lock; it ends with the process, however that ends.
+func (d *dataDir) acquire() error {
+	err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder, _ := os.ReadFile(d.lock.Name()) // only to name the holder
+		return fmt.Errorf("data directory %s is in use by process %s: stop it first, or give this node a directory of its own", d.path, strings.TrimSpace(string(holder)))
+	}
+	if err != nil {
+		return fmt.Errorf("lock data directory %s: %w", d.path, err)
+	}
+	if err := d.lock.Truncate(0); err != nil {
+		return fmt.Errorf("write %s: %w", d.lock.Name(), err)
+	}
+	if _, err := d.lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0); err != nil {
+		return fmt.Errorf("write %s: %w", d.lock.Name(), err)
+	}
+	return nil
+}
+
+func (d *dataDir) readIdentity(cluster, id string) error {
+	err := readJSON(d.file(identityFile), &d.id)
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(d.file(boltFile)); err == nil {
+			return fmt.Errorf("data directory %s has a log but no %s: restore that file, or empty the directory to start without memory", d.path, identityFile)
+		}
+		d.id = identity{Format: identityFormat, Cluster: cluster, ID: id, Incarnation: randomHex()}
+		return d.saveIdentity()
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.id.Format != identityFormat:
+		return fmt.Errorf("%s has format %d, this version reads %d: use the version that wrote it", d.file(identityFile), d.id.Format, identityFormat)
+	case d.id.ID != id:
+		return fmt.Errorf("data directory %s belongs to node %s, not to %s: give %s a directory of its own", d.path, d.id.ID, id, id)
+	case d.id.Cluster != cluster:
+		return fmt.Errorf("data directory %s belongs to cluster %q, not to %q", d.path, d.id.Cluster, cluster)
+	}
+	return nil
+}
+
+func (d *dataDir) saveIdentity() error { return writeJSON(d.file(identityFile), d.id) }
+
+func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
+
+func (d *dataDir) close() error { return d.lock.Close() }
+
+func randomHex() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
+	return hex.EncodeToString(b[:])
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s is damaged (%w): restore it from a copy", path, err)
+	}
+	return nil
+}
+
+// readJSONIfThere leaves v alone where there is no such file.
+func readJSONIfThere(path string, v any) error {
+	if err := readJSON(path, v); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// writeJSON replaces a file so that a crash leaves the old or the new one.
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dengine/dengine/node/internal/kv"
+	"github.com/hashicorp/raft"
+)
+
+// fsm puts the state machine under raft. It takes configuration entries too
+// (raft.BatchingFSM), so that its index follows every committed entry but
+// no-ops and barriers; raft's own AppliedIndex runs ahead of it.
+type fsm struct {
+	fatal func(error)
+
+	mu      sync.RWMutex // held for writing only while a batch is applied
+	machine *kv.Machine
+
+	index atomic.Uint64 // machine.Index(), for those who only look
+	term  atomic.Uint64 // machine.Term()
+	wait  waitList
+
+	cmds []kv.Command // reused by ApplyBatch, which raft calls from one goroutine
+}
+
+var _ raft.BatchingFSM = (*fsm)(nil)
+
+func newFSM(fatal func(error)) *fsm { return &fsm{fatal: fatal, machine: new(kv.Machine)} }
+
+// applied is what a log entry's future gives back: its results, or why the entry
+// could not be read.
+type applied struct {
+	results []kv.Result
+	err     error
+}
+
+// ApplyBatch implements raft.BatchingFSM. An entry that cannot be decoded ends
+// the node: to skip it would be to drift apart from the other nodes.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	f.mu.Lock()
+	for i, l := range logs {
+		if l.Type != raft.LogCommand {
+			f.machine.Advance(l.Index, l.Term)
+			continue
+		}
+		out[i] = f.applyEntry(l)
+	}
+	index, term := f.machine.Index(), f.machine.Term()
+	f.mu.Unlock()
+	f.publish(index, term)
+	return out
+}
+
+func (f *fsm) applyEntry(l *raft.Log) applied {
+	cmds, err := kv.DecodeEntry(l.Data, f.cmds[:0])
+	if err != nil {
+		err = fmt.Errorf("log entry %d cannot be applied: %w: start this node with the version that the others run", l.Index, err)
+		f.fatal(err)
+		return applied{err: err}
+	}
+	results := f.machine.Apply(l.Index, l.Term, cmds, make([]kv.Result, 0, len(cmds)))
+	clear(cmds)
+	f.cmds = cmds
+	return applied{results: results}
+}
+
+// Apply implements raft.FSM.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// publish makes the new index known and wakes who waits for it.
+func (f *fsm) publish(index, term uint64) {
+	f.term.Store(term)
+	f.index.Store(index)
+	f.wait.reached(index)
+}
+
+// Snapshot implements raft.FSM. It takes constant time: the view is copied on
+// write while raft persists it.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return snapshot{f.machine.View()}, nil
+}
+
+// Restore implements raft.FSM. raft gives no index; the snapshot holds it.
+func (f *fsm) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	m, err := kv.ReadSnapshot(r)
+	if err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	f.mu.Lock()
+	f.machine = m
+	f.mu.Unlock()
+	f.publish(m.Index(), m.Term())
+	return nil
+}
+
+// get returns a key's item and the index of the state that it was read from.
+func (f *fsm) get(key string) (kv.Item, bool, uint64) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	it, ok := f.machine.Get(key)
+	return it, ok, f.machine.Index()
+}
+
+func (f *fsm) len() int {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.machine.Len()
+}
+
+// view returns the whole state as it is now, in constant time.
+func (f *fsm) view() *kv.View {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.machine.View()
+}
+
+// await returns once index is applied, or with ctx's cause.
+func (f *fsm) await(ctx context.Context, index uint64) error {
+	if f.index.Load() >= index {
+		return nil
+	}
+	ready := f.wait.add(index, &f.index)
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		f.wait.remove(ready)
+		return context.Cause(ctx)
+	}
+}
+
+// snapshot writes a view to raft's snapshot store.
+type snapshot struct{ view *kv.View }
+
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := s.view.WriteTo(sink); err != nil {
+		return fmt.Errorf("write snapshot %s: %w", sink.ID(), errors.Join(err, sink.Cancel()))
+	}
+	if err := sink.Close(); err != nil {
+		return fmt.Errorf("finish snapshot %s: %w", sink.ID(), err)
+	}
+	return nil
+}
+
+func (s snapshot) Release() {}
+
+// waitList are those who wait for an index. Few wait at a time.
+type waitList struct {
+	count   atomic.Int64
+	mu      sync.Mutex
+	waiters map[chan struct{}]uint64
+}
+
+// add registers a waiter. The index is looked at again after that, so that none
+// is missed that is applied in between.
+func (w *waitList) add(index uint64, now *atomic.Uint64) chan struct{} {
+	ready := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiters == nil {
+		w.waiters = make(map[chan struct{}]uint64)
+	}
+	w.waiters[ready] = index
+	w.count.Add(1)
+	if now.Load() >= index {
+		w.release(ready)
+	}
+	return ready
+}
+
+func (w *waitList) reached(index uint64) {
+	if w.count.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ready, want := range w.waiters {
+		if want <= index {
+			w.release(ready)
+		}
+	}
+}
+
+func (w *waitList) release(ready chan struct{}) {
+	delete(w.waiters, ready)
+	w.count.Add(-1)
+	close(ready)
+}
+
+func (w *waitList) remove(ready chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.waiters[ready]; ok {
+		delete(w.waiters, ready)
+		w.count.Add(-1)
+	}
+}

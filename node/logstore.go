@@ -1,0 +1,173 @@
+package node
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// deleteChunk is how many entries one bolt transaction removes. Appends wait for
+// a transaction, so it must be short.
+const deleteChunk = 256
+
+// logStore is raft's log and stable store on disk, with the newest entries kept
+// in memory, bounded in bytes. Its first failed write ends the node: a node that
+// cannot write must not go on winning elections.
+type logStore struct {
+	*raftboltdb.BoltStore // stable store, and what is not cached
+	fatal                 func(error)
+
+	mu    sync.RWMutex
+	cache logCache
+}
+
+func openLogStore(path string, cacheBytes int, fatal func(error)) (*logStore, error) {
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout:        time.Second,
+			NoFreelistSync: true, // the free list is found again at the start
+			FreelistType:   bbolt.FreelistMapType,
+		},
+		MsgpackUseNewTimeFormat: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w: restore it from a copy, or empty the data directory and join the node again", path, err)
+	}
+	return &logStore{BoltStore: bolt, fatal: fatal, cache: logCache{max: cacheBytes}}, nil
+}
+
+// wrote passes err on; the first one ends the node.
+func (s *logStore) wrote(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", what, err)
+	s.fatal(fmt.Errorf("the log cannot be written (%w): the node stops, since it could not keep what it acknowledges; "+
+		"make room or replace the disk, then start it again", err))
+	return err
+}
+
+// GetLog implements raft.LogStore.
+func (s *logStore) GetLog(index uint64, log *raft.Log) error {
+	s.mu.RLock()
+	hit := s.cache.get(index)
+	s.mu.RUnlock()
+	if hit != nil {
+		*log = *hit
+		return nil
+	}
+	return s.BoltStore.GetLog(index, log)
+}
+
+// StoreLog implements raft.LogStore.
+func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs implements raft.LogStore.
+func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	if err := s.wrote("append to the log", s.BoltStore.StoreLogs(logs)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range logs {
+		s.cache.add(l)
+	}
+	return nil
+}
+
+// DeleteRange implements raft.LogStore. It removes in chunks, and in the order
+// that leaves a log without a gap wherever it is interrupted: the oldest first
+// where raft compacts, the newest first where it drops a conflicting end.
+func (s *logStore) DeleteRange(lo, hi uint64) error {
+	s.mu.Lock()
+	s.cache.drop(lo, hi)
+	s.mu.Unlock()
+	first, err := s.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the log's first index: %w", err)
+	}
+	compacts := lo <= first
+	for lo <= hi {
+		from, to := lo, hi
+		if compacts {
+			to = min(lo+deleteChunk-1, hi)
+			lo = to + 1
+		} else {
+			if hi-lo >= deleteChunk {
+				from = hi - deleteChunk + 1
+			}
+			hi = from - 1
+		}
+		if err := s.wrote("remove log entries", s.BoltStore.DeleteRange(from, to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Set implements raft.StableStore.
+func (s *logStore) Set(key, val []byte) error {
+	return s.wrote("write term or vote", s.BoltStore.Set(key, val))
+}
+
+// SetUint64 implements raft.StableStore.
+func (s *logStore) SetUint64(key []byte, val uint64) error {
+	return s.wrote("write term or vote", s.BoltStore.SetUint64(key, val))
+}
+
+// logCache holds a run of entries without a gap, the newest there are.
+type logCache struct {
+	max   int
+	bytes int
+	logs  []*raft.Log
+}
+
+func (c *logCache) get(index uint64) *raft.Log {
+	if len(c.logs) == 0 || index < c.logs[0].Index || index-c.logs[0].Index >= uint64(len(c.logs)) {
+		return nil
+	}
+	return c.logs[index-c.logs[0].Index]
+}
+
+func (c *logCache) add(l *raft.Log) {
+	if n := len(c.logs); n > 0 && c.logs[n-1].Index+1 != l.Index {
+		c.reset()
+	}
+	c.logs = append(c.logs, l)
+	c.bytes += logBytes(l)
+	evict := 0
+	for c.bytes > c.max && evict < len(c.logs) {
+		c.bytes -= logBytes(c.logs[evict])
+		c.logs[evict] = nil // the array behind lives on until append moves it
+		evict++
+	}
+	c.logs = c.logs[evict:]
+}
+
+// drop forgets the range. What raft drops is an end or a beginning; anything
+// else forgets everything, which is always right.
+func (c *logCache) drop(lo, hi uint64) {
+	if len(c.logs) == 0 || hi < c.logs[0].Index || lo > c.logs[len(c.logs)-1].Index {
+		return
+	}
+	first := c.logs[0].Index
+	if hi >= c.logs[len(c.logs)-1].Index || lo > first {
+		c.reset()
+		return
+	}
+	for range hi - first + 1 {
+		c.bytes -= logBytes(c.logs[0])
+		c.logs[0] = nil
+		c.logs = c.logs[1:]
+	}
+}
+
+func (c *logCache) reset() { c.logs, c.bytes = nil, 0 }
+
+// logBytes counts an entry with the memory that it costs beside its data.
+func logBytes(l *raft.Log) int { return len(l.Data) + len(l.Extensions) + 128 }

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"encoding/hex"
+	"sync/atomic"
+
+	"github.com/dengine/dengine/healthcheck"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+)
+
+// counters are what the node counts on its way; the rest is read when asked.
+type counters struct {
+	reads, writes                atomic.Uint64 // answered
+	writesRefused, writesInDoubt atomic.Uint64 // by outcome
+	changes                      atomic.Uint64 // of role, term or leader
+}
+
+// collector makes metrics of a node's state when it is scraped. It implements
+// prometheus.Collector.
+type collector struct{ n *Node }
+
+func desc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("dengine_node_"+name, help, nil, nil)
+}
+
+// Describe sends nothing: the collector is unchecked, its metrics are few and
+// fixed.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	s := c.n.Status()
+	gauge := func(name, help string, v float64) {
+		out <- prometheus.MustNewConstMetric(desc(name, help), prometheus.GaugeValue, v)
+	}
+	counter := func(name, help string, v uint64) {
+		out <- prometheus.MustNewConstMetric(desc(name, help), prometheus.CounterValue, float64(v))
+	}
+	gauge("primary", "1 while /primary answers 200.", boolean(s.Primary))
+	gauge("replica", "1 while /replica answers 200.", boolean(s.Replica))
+	gauge("ready", "1 while /readyz answers 200.", boolean(s.Ready))
+	gauge("leader", "1 while this node is the Raft leader.", boolean(s.Role == healthcheck.RoleLeader))
+	gauge("term", "Current Raft term.", float64(s.Term))
+	gauge("applied_index", "Log index of the last entry in the state machine.", float64(s.Applied))
+	gauge("commit_index", "Highest log index known to be committed.", float64(s.Commit))
+	gauge("log_first_index", "First index in the log.", float64(s.Log.First))
+	gauge("log_last_index", "Last index in the log.", float64(s.Log.Last))
+	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
+	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
+	gauge("keys", "Keys in the state machine.", float64(s.Keys))
+	k := &c.n.counters
+	counter("reads_total", "Reads answered.", k.reads.Load())
+	counter("writes_total", "Writes decided.", k.writes.Load())
+	counter("writes_refused_total", "Writes that were not applied.", k.writesRefused.Load())
+	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())
+	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// serveMetrics answers /metrics in Prometheus' text format.
+func (n *Node) serveMetrics() fasthttp.RequestHandler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector{n}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	format := expfmt.NewFormat(expfmt.TypeTextPlain)
+	return func(ctx *fasthttp.RequestCtx) {
+		families, err := reg.Gather()
+		if err != nil {
+			n.log.Warn("metrics are incomplete", zap.Error(err))
+		}
+		ctx.SetContentType(string(format))
+		enc := expfmt.NewEncoder(ctx.Response.BodyWriter(), format)
+		for _, f := range families {
+			if err := enc.Encode(f); err != nil { // it writes to memory
+				n.log.Warn("metric cannot be encoded", zap.String("metric", f.GetName()), zap.Error(err))
+			}
+		}
+	}
+}
+
+// stateHash is the hash of the whole state and the index that it is of.
+func (n *Node) stateHash() (hash string, index uint64) {
+	c := n.core.Load()
+	if c == nil {
+		return "", 0
+	}
+	v := c.fsm.view()
+	sum := v.Hash()
+	return hex.EncodeToString(sum[:]), v.Index()
+}

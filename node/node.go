@@ -1,0 +1,248 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/edge"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+)
+
+// closeTimeout bounds each step of Close that waits for somebody else.
+const closeTimeout = 5 * time.Second
+
+// Node is a running node. Its methods may be called from any goroutine.
+//
+// Goroutines: one for each server (health, API), those of the Raft port, and
+// run, which gets the node admitted, starts raft and watches the role. All are
+// in group; Close cancels ctx and waits for them.
+type Node struct {
+	cfg Config
+	log *zap.Logger
+
+	dir     *dataDir
+	memory  *memory
+	port    *raftPort
+	contact *contact
+	board   *board
+	core    atomic.Pointer[core] // nil until raft runs
+	empty   atomic.Bool          // the directory has taken part in nothing yet
+	closing atomic.Bool
+	phase   atomic.Pointer[string]
+	kick    chan struct{}
+
+	counters counters
+
+	api      *fasthttp.Server
+	health   *fasthttp.Server
+	apiLn    net.Listener
+	healthLn net.Listener
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	group  sync.WaitGroup
+	once   sync.Once
+	closed error // what Close returned
+}
+
+// Open starts a node. It returns once the ports are open and, for a node that
+// has a history, Raft runs; a node with an empty directory goes on in the
+// background to find out whether it may take part (Report tells). Whatever ends
+// the node later shows in Done and Err.
+func Open(cfg Config, log *zap.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	n := &Node{
+		cfg: cfg, log: log.With(zap.String("node", cfg.ID)),
+		contact: newContact(), board: newBoard(), kick: make(chan struct{}, 1),
+	}
+	n.ctx, n.cancel = context.WithCancelCause(context.Background())
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open() (err error) {
+	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID); err != nil {
+		return err
+	}
+	if n.memory, err = openMemory(n.dir.file(peersFile)); err != nil {
+		return err
+	}
+	n.empty.Store(!n.dir.id.Joined && n.dir.id.Lost == "")
+	n.setPhase("it is starting")
+	if n.healthLn, err = listen(n.cfg.HealthListen, "health"); err != nil {
+		return err
+	}
+	if n.apiLn, err = listen(n.cfg.HTTPListen, "HTTP"); err != nil {
+		return err
+	}
+	if n.port, err = listenRaft(n.cfg, n.log); err != nil {
+		return err
+	}
+	n.serve()
+	n.port.serve(n.answer)
+	if n.dir.id.Joined {
+		if err := n.startRaft(); err != nil {
+			return err
+		}
+	}
+	n.group.Go(func() {
+		if err := n.run(); err != nil && n.ctx.Err() == nil {
+			n.fail(err)
+		}
+	})
+	return nil
+}
+
+// listen opens a port, or none for an empty address.
+func listen(addr, what string) (net.Listener, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s port: %w", what, err)
+	}
+	return ln, nil
+}
+
+// serve starts the servers on the ports that are wanted.
+func (n *Node) serve() {
+	if n.healthLn != nil {
+		h := &healthcheck.Handler{Source: n, Extra: n.healthExtra(), Done: n.ctx.Done()}
+		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), h.Serve)
+		n.group.Go(func() { n.served("health", n.health.Serve(n.healthLn)) })
+	}
+	if n.apiLn != nil {
+		n.api = edge.NewServer(n.cfg.apiLimits(), n.log.Named("api"), n.Serve)
+		n.group.Go(func() { n.served("HTTP", n.api.Serve(n.apiLn)) })
+	}
+}
+
+func (n *Node) served(what string, err error) {
+	if err != nil && !n.closing.Load() {
+		n.fail(fmt.Errorf("the %s port failed: %w", what, err))
+	}
+}
+
+// run gets a new node admitted, starts raft and watches the role.
+func (n *Node) run() error {
+	if n.core.Load() == nil {
+		if err := n.takePart(); errors.Is(err, ErrLostMemory) {
+			// The node stays, to say so on its ports; it neither votes nor serves.
+			n.setPhase(err.Error())
+			n.log.Error("this node must not vote", zap.Error(err))
+			<-n.ctx.Done()
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	n.watchRole(n.ctx, n.core.Load())
+	return nil
+}
+
+func (n *Node) takePart() error {
+	if n.dir.id.Lost != "" {
+		return n.lostError()
+	}
+	if err := n.seekAdmission(n.ctx); err != nil {
+		return err
+	}
+	return n.startRaft()
+}
+
+// fail ends the node; the first cause counts.
+func (n *Node) fail(err error) {
+	if n.ctx.Err() == nil {
+		n.log.Error("the node stops", zap.Error(err))
+	}
+	n.cancel(err)
+}
+
+// Done is closed when the node has failed or is being closed.
+func (n *Node) Done() <-chan struct{} { return n.ctx.Done() }
+
+// Err says why the node ended: nil while it runs and after a plain Close.
+func (n *Node) Err() error {
+	if err := context.Cause(n.ctx); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// HTTPAddr, HealthAddr and RaftAddr are the addresses that the node listens on,
+// "" for a port that it does not have.
+func (n *Node) HTTPAddr() string   { return addrOf(n.apiLn) }
+func (n *Node) HealthAddr() string { return addrOf(n.healthLn) }
+func (n *Node) RaftAddr() string   { return n.port.Addr().String() }
+
+func addrOf(ln net.Listener) string {
+	if ln == nil {
+		return ""
+	}
+	return ln.Addr().String()
+}
+
+// Close ends the node; it may be called more than once. A leader first hands its
+// leadership over. The order: new writes are refused, then leadership goes, then
+// what is in flight is answered (the API closes), then raft and its port end,
+// then the stores, and the health port last, so that it tells the truth until
+// the end. No step waits longer than some seconds.
+func (n *Node) Close() error {
+	n.once.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
+	n.closing.Store(true)
+	c := n.core.Load()
+	if c != nil {
+		c.proposer.stop()
+		if n.ctx.Err() == nil {
+			n.handOver(c)
+		}
+	}
+	n.cancel(ErrClosed)
+	errs := []error{shutdown(n.api, n.apiLn)}
+	if c != nil {
+		errs = append(errs, c.close())
+	} else if n.port != nil {
+		errs = append(errs, n.port.Close())
+	}
+	errs = append(errs, shutdown(n.health, n.healthLn))
+	n.group.Wait()
+	if c = n.core.Load(); c != nil { // startRaft may have won the race with Close
+		errs = append(errs, c.close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.close())
+	}
+	return errors.Join(errs...)
+}
+
+// shutdown ends a server, and a port that nobody serves.
+func shutdown(s *fasthttp.Server, ln net.Listener) error {
+	if s == nil {
+		if ln != nil {
+			return ln.Close()
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := s.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("close %s: %w", ln.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package node
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+// What a connection to the Raft port is for, its first byte.
+const (
+	streamRaft    = 'R' // raft's own RPCs
+	streamCluster = 'C' // the cluster's other questions: frames of JSON
+)
+
+// maxFrameBytes bounds one hello or one question, so that a stranger on the
+// port costs no memory.
+const maxFrameBytes = 64 << 10
+
+// hello is the first frame of a connection. It says who speaks, since on
+// loopback an address does not.
+type hello struct {
+	Cluster string `json:"cluster"`
+	From    string `json:"from"`
+	To      string `json:"to,omitempty"` // empty where the dialler knows only the address
+}
+
+// verdict is the answer to a hello.
+type verdict struct {
+	Error string `json:"error,omitempty"`
+}
+
+// raftPort is the node's one port for the cluster. It is raft's StreamLayer and
+// answers the cluster's own questions beside it, as Consul and rqlite do. It is
+// open before raft runs (peers must be able to ask who we are) and refuses
+// raft's streams until then.
+type raftPort struct {
+	ln      net.Listener
+	self    hello // Cluster and From
+	idOf    func(addr string) string
+	answer  func(question) reply
+	timeout time.Duration
+	log     *zap.Logger
+
+	raftOpen atomic.Bool
+	streams  chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // the cluster's own, which we must end ourselves
+}
+
+var _ raft.StreamLayer = (*raftPort)(nil)
+
+func listenRaft(cfg Config, log *zap.Logger) (*raftPort, error) {
+	ln, err := net.Listen("tcp", cfg.RaftListen)
+	if err != nil {
+		return nil, fmt.Errorf("open the raft port: %w", err)
+	}
+	return &raftPort{
+		ln:      ln,
+		self:    hello{Cluster: cfg.Cluster, From: cfg.ID},
+		idOf:    cfg.idAt,
+		timeout: cfg.RPCTimeout,
+		log:     log.Named("port"),
+		streams: make(chan net.Conn),
+		closed:  make(chan struct{}),
+		conns:   make(map[net.Conn]struct{}),
+	}, nil
+}
+
+// idAt returns which initial member has this raft address, or "".
+func (c Config) idAt(addr string) string {
+	for _, m := range c.InitialCluster {
+		if m.Raft == addr {
+			return m.ID
+		}
+	}
+	return ""
+}
+
+// serve accepts until the port is closed. answer gets the cluster's questions.
+func (p *raftPort) serve(answer func(question) reply) {
+	p.answer = answer
+	p.wg.Go(func() {
+		for {
+			c, err := p.ln.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil { // out of file descriptors, say: raft's own pace is no better
+				p.log.Warn("accept failed", zap.Error(err))
+				select {
+				case <-time.After(50 * time.Millisecond):
+				case <-p.closed:
+				}
+				continue
+			}
+			p.wg.Go(func() { p.welcome(c) })
+		}
+	})
+}
+
+// welcome reads the hello and hands the connection to where it belongs.
+func (p *raftPort) welcome(c net.Conn) {
+	p.track(c, true)
+	kind, err := p.handshake(c)
+	if err != nil {
+		p.log.Debug("connection refused", zap.Stringer("remote", c.RemoteAddr()), zap.Error(err))
+		p.track(c, false)
+		c.Close()
+		return
+	}
+	if kind == streamRaft {
+		p.track(c, false)
+		select {
+		case p.streams <- c:
+		case <-p.closed:
+			c.Close()
+		}
+		return
+	}
+	p.questions(c)
+	p.track(c, false)
+	c.Close()
+}
+
+func (p *raftPort) handshake(c net.Conn) (byte, error) {
+	if err := c.SetDeadline(time.Now().Add(p.timeout)); err != nil {
+		return 0, err
+	}
+	var kind [1]byte
+	if _, err := io.ReadFull(c, kind[:]); err != nil {
+		return 0, err
+	}
+	var h hello
+	if err := readFrame(c, &h); err != nil {
+		return 0, err
+	}
+	why := p.refusal(kind[0], h)
+	if err := writeFrame(c, verdict{Error: why}); err != nil {
+		return 0, err
+	}
+	if why != "" {
+		return 0, errors.New(why)
+	}
+	return kind[0], c.SetDeadline(time.Time{})
+}
+
+// refusal says why a caller is not wanted, or "".
+func (p *raftPort) refusal(kind byte, h hello) string {
+	switch {
+	case h.Cluster != p.self.Cluster:
+		return fmt.Sprintf("this is cluster %q, not %q", p.self.Cluster, h.Cluster)
+	case h.To != "" && h.To != p.self.From:
+		return fmt.Sprintf("this is node %s, not %s: check the addresses in the initial cluster", p.self.From, h.To)
+	case h.From == p.self.From:
+		return fmt.Sprintf("this is node %s, and so says the caller: every node needs an id of its own", p.self.From)
+	case kind == streamRaft && !p.raftOpen.Load():
+		return fmt.Sprintf("node %s does not run raft yet", p.self.From)
+	case kind != streamRaft && kind != streamCluster:
+		return fmt.Sprintf("unknown kind of stream %q", kind)
+	}
+	return ""
+}
+
+// questions answers one after the other until the caller hangs up.
+func (p *raftPort) questions(c net.Conn) {
+	for {
+		var q question
+		if err := readFrame(c, &q); err != nil {
+			return
+		}
+		if err := c.SetWriteDeadline(time.Now().Add(p.timeout)); err != nil {
+			return
+		}
+		if err := writeFrame(c, p.answer(q)); err != nil {
+			return
+		}
+	}
+}
+
+// track notes connections that are not raft's, for close to end.
+func (p *raftPort) track(c net.Conn, on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !on {
+		delete(p.conns, c)
+		return
+	}
+	select {
+	case <-p.closed:
+		c.Close()
+	default:
+		p.conns[c] = struct{}{}
+	}
+}
+
+// connect dials a peer's port and introduces this node.
+func (p *raftPort) connect(kind byte, addr string, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	c, err := net.DialTimeout("tcp", addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	h := p.self
+	h.To = p.idOf(addr)
+	var v verdict
+	err = c.SetDeadline(deadline)
+	if err == nil {
+		_, err = c.Write([]byte{kind})
+	}
+	if err == nil {
+		err = writeFrame(c, h)
+	}
+	if err == nil {
+		err = readFrame(c, &v)
+	}
+	if err == nil && v.Error != "" {
+		err = errors.New(v.Error)
+	}
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	return c, nil
+}
+
+// ask puts one question to a peer.
+func (p *raftPort) ask(addr string, q question, timeout time.Duration) (reply, error) {
+	deadline := time.Now().Add(timeout)
+	c, err := p.connect(streamCluster, addr, timeout)
+	if err != nil {
+		return reply{}, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(deadline); err != nil {
+		return reply{}, err
+	}
+	if err := writeFrame(c, q); err != nil {
+		return reply{}, err
+	}
+	var r reply
+	if err := readFrame(c, &r); err != nil {
+		return reply{}, err
+	}
+	if r.Error != "" {
+		return reply{}, errors.New(r.Error)
+	}
+	return r, nil
+}
+
+// Accept returns the next connection for raft. It implements net.Listener.
+func (p *raftPort) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.streams:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial connects raft to a peer. It implements raft.StreamLayer.
+func (p *raftPort) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	if timeout <= 0 {
+		timeout = p.timeout
+	}
+	return p.connect(streamRaft, string(addr), timeout)
+}
+
+// Addr is the address that the port listens on. It implements net.Listener.
+func (p *raftPort) Addr() net.Addr { return p.ln.Addr() }
+
+// Close ends the port and waits for its goroutines. raft's transport calls it
+// when raft has shut down; raft's own connections are the transport's to end.
+func (p *raftPort) Close() error {
+	p.once.Do(func() {
+		p.mu.Lock()
+		close(p.closed)
+		for c := range p.conns {
+			c.Close()
+		}
+		p.mu.Unlock()
+		p.ln.Close()
+	})
+	p.wg.Wait()
+	return nil
+}
+
+// A frame is its length in four bytes, big-endian, and JSON.
+func writeFrame(w io.Writer, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	_, err = w.Write(append(frame, body...))
+	return err
+}
+
+func readFrame(r io.Reader, v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxFrameBytes {
+		return fmt.Errorf("frame of %d bytes: at most %d", n, maxFrameBytes)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, v)
+}

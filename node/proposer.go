@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dengine/dengine/node/internal/kv"
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+const (
+	// entriesInFlight is how many log entries may be on their way at once.
+	// Writes that come while all are gather in the next one; with few writers
+	// none ever waits.
+	entriesInFlight = 4
+	// maxEntryCommands bounds the commands of an entry, and with it how long one
+	// entry keeps readers from the state machine.
+	maxEntryCommands = 1024
+	// proposalQueue is how many writes may wait for a place in an entry.
+	proposalQueue = 16384
+	// maxPooledBytes is the largest command whose buffer is used again.
+	maxPooledBytes = 64 << 10
+)
+
+// proposal is one write on its way into the log. Its command is encoded by the
+// caller, so that the caller's buffers are free again whatever happens.
+type proposal struct {
+	encoded []byte
+	state   atomic.Uint32 // proposalWaiting, then one of the others
+	done    chan decision // gets one decision, unless cancelled; holds one
+}
+
+const (
+	proposalWaiting = iota
+	proposalTaken
+	proposalCancelled
+)
+
+// decision is what became of a proposal.
+type decision struct {
+	result kv.Result
+	index  uint64
+	err    error
+}
+
+// proposer gathers waiting writes into log entries. One goroutine fills entries;
+// one more for each entry in flight waits for raft.
+type proposer struct {
+	raft     *raft.Raft
+	maxBytes int
+	log      *zap.Logger
+	queue    chan *proposal
+	slots    chan struct{}
+	quit     chan struct{}
+	once     sync.Once
+	wg       sync.WaitGroup
+	pool     sync.Pool
+}
+
+func newProposer(r *raft.Raft, maxBytes int, log *zap.Logger) *proposer {
+	p := &proposer{
+		raft: r, maxBytes: maxBytes, log: log,
+		queue: make(chan *proposal, proposalQueue),
+		slots: make(chan struct{}, entriesInFlight),
+		quit:  make(chan struct{}),
+		pool:  sync.Pool{New: func() any { return &proposal{done: make(chan decision, 1)} }},
+	}
+	p.wg.Go(p.run)
+	return p
+}
+
+// propose puts a command in the log and waits until it is applied here. Its
+// error wraps ErrNotApplied or ErrUnknown.
+func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint64, error) {
+	pr := p.pool.Get().(*proposal)
+	if cap(pr.encoded) > maxPooledBytes {
+		pr.encoded = nil
+	}
+	pr.encoded = kv.AppendCommand(pr.encoded[:0], c)
+	pr.state.Store(proposalWaiting)
+	select {
+	case <-p.quit:
+		return kv.Result{}, 0, notApplied(ErrClosed)
+	default:
+	}
+	select {
+	case p.queue <- pr:
+	default:
+		p.pool.Put(pr)
+		return kv.Result{}, 0, notApplied(ErrOverloaded)
+	}
+	select {
+	case d := <-pr.done:
+		p.pool.Put(pr)
+		return d.result, d.index, d.err
+	case <-ctx.Done():
+	case <-p.quit:
+		// The run loop may be gone with pr in the queue; one that was taken is
+		// decided all the same, since raft answers every entry when it ends.
+	}
+	if pr.state.CompareAndSwap(proposalWaiting, proposalCancelled) {
+		if ctx.Err() != nil {
+			return kv.Result{}, 0, notApplied(context.Cause(ctx))
+		}
+		return kv.Result{}, 0, notApplied(ErrClosed)
+	}
+	select {
+	case d := <-pr.done:
+		return d.result, d.index, d.err
+	case <-ctx.Done():
+		return kv.Result{}, 0, unknown(context.Cause(ctx))
+	}
+}
+
+// stop refuses what still waits, and all that comes.
+func (p *proposer) stop() { p.once.Do(func() { close(p.quit) }) }
+
+// wait returns when every entry in flight has been decided: soon after raft has
+// shut down.
+func (p *proposer) wait() { p.wg.Wait() }
+
+func (p *proposer) run() {
+	var held *proposal // taken, and did not fit in the entry before
+	for {
+		select {
+		case p.slots <- struct{}{}:
+		case <-p.quit:
+			if held != nil {
+				held.done <- decision{err: notApplied(ErrClosed)}
+			}
+			return
+		}
+		batch, size := make([]*proposal, 0, 16), 0
+		if held != nil {
+			batch, size, held = append(batch, held), len(held.encoded), nil
+		}
+		batch, held = p.gather(batch, size)
+		if len(batch) == 0 {
+			return
+		}
+		p.submit(batch)
+	}
+}
+
+// gather waits for a first proposal and takes those that wait with it, up to the
+// bounds. The second result was taken and did not fit.
+func (p *proposer) gather(batch []*proposal, size int) ([]*proposal, *proposal) {
+	for len(batch) == 0 {
+		select {
+		case pr := <-p.queue:
+			if pr.state.CompareAndSwap(proposalWaiting, proposalTaken) {
+				batch, size = append(batch, pr), len(pr.encoded)
+			}
+		case <-p.quit:
+			return nil, nil
+		}
+	}
+	for len(batch) < maxEntryCommands {
+		select {
+		case pr := <-p.queue:
+			if !pr.state.CompareAndSwap(proposalWaiting, proposalTaken) {
+				continue
+			}
+			if size += len(pr.encoded); size > p.maxBytes {
+				return batch, pr
+			}
+			batch = append(batch, pr)
+		default:
+			return batch, nil
+		}
+	}
+	return batch, nil
+}
+
+// submit gives one entry to raft and leaves a goroutine to wait for it.
+func (p *proposer) submit(batch []*proposal) {
+	size := 16
+	for _, pr := range batch {
+		size += len(pr.encoded)
+	}
+	entry := kv.AppendEntry(make([]byte, 0, size), len(batch))
+	for _, pr := range batch {
+		entry = append(entry, pr.encoded...)
+	}
+	future := p.raft.Apply(entry, 0)
+	p.wg.Go(func() {
+		err := future.Error()
+		<-p.slots
+		p.decide(batch, future, err)
+	})
+}
+
+func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error) {
+	var res applied
+	if err == nil {
+		res = future.Response().(applied)
+		err = res.err
+	}
+	if err != nil {
+		err = applyError(err)
+		p.log.Debug("entry failed", zap.Int("writes", len(batch)), zap.Error(err))
+		for _, pr := range batch {
+			pr.done <- decision{err: err}
+		}
+		return
+	}
+	for i, pr := range batch {
+		pr.done <- decision{result: res.results[i], index: future.Index()}
+	}
+}
+
+// noop marks the start of a term in the state machine. It returns when it is
+// applied or has failed.
+func (p *proposer) noop(timeout time.Duration) error {
+	c := kv.Command{Op: kv.OpNoop}
+	return p.raft.Apply(kv.AppendCommand(kv.AppendEntry(nil, 1), &c), timeout).Error()
+}

@@ -1,0 +1,246 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/dengine/dengine/healthcheck"
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+// reportTick is how often the role is looked at without being told to: leases
+// and followers' patience run out without an event.
+const reportTick = 20 * time.Millisecond
+
+// board holds the node's published report and wakes who waits for another one.
+type board struct {
+	run string // names this run of the node in epochs
+
+	mu      sync.Mutex
+	report  healthcheck.Report
+	count   uint64
+	changed chan struct{}
+}
+
+func newBoard() *board {
+	return &board{run: randomHex()[:12], changed: make(chan struct{})}
+}
+
+// publish stores a fresh report. A new epoch begins when it differs in what the
+// epoch stands for; the indexes may differ within one. It returns the report
+// with its epoch, and the one before if an epoch has begun.
+func (b *board) publish(r healthcheck.Report) (now healthcheck.Report, before *healthcheck.Report) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.count == 0 || !sameEpoch(b.report, r) {
+		old := b.report
+		before = &old
+		b.count++
+		close(b.changed)
+		b.changed = make(chan struct{})
+	}
+	r.Epoch = b.run + "-" + strconv.FormatUint(b.count, 10)
+	b.report = r
+	return r, before
+}
+
+func sameEpoch(a, b healthcheck.Report) bool {
+	return a.Role == b.Role && a.Term == b.Term && a.Leader == b.Leader && a.Primary == b.Primary &&
+		a.Replica == b.Replica && a.Ready == b.Ready && slices.Equal(a.Members, b.Members)
+}
+
+// Changed implements healthcheck.Source.
+func (n *Node) Changed(epoch string) <-chan struct{} {
+	b := n.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.report.Epoch != epoch {
+		gone := make(chan struct{})
+		close(gone)
+		return gone
+	}
+	return b.changed
+}
+
+// Report is the node's role as of now; see healthcheck.Report. It implements
+// healthcheck.Source.
+func (n *Node) Report() healthcheck.Report {
+	r, before := n.board.publish(n.report())
+	if before != nil {
+		n.logChange(*before, r)
+	}
+	return r
+}
+
+func (n *Node) logChange(before, now healthcheck.Report) {
+	if before.Role == now.Role && before.Term == now.Term && before.Leader == now.Leader && before.Primary == now.Primary {
+		return
+	}
+	n.counters.changes.Add(1)
+	n.log.Info("role changed",
+		zap.String("role", string(now.Role)), zap.Uint64("term", now.Term),
+		zap.String("leader", now.Leader.ID), zap.Bool("primary", now.Primary))
+}
+
+// report looks at everything that decides about the role.
+func (n *Node) report() healthcheck.Report {
+	out := healthcheck.Report{ID: n.cfg.ID, Role: healthcheck.RoleStarting}
+	c := n.core.Load()
+	if c == nil {
+		out.Reason = n.phaseText()
+		for _, m := range n.cfg.InitialCluster {
+			out.Members = append(out.Members, healthcheck.Member{ID: m.ID, HTTP: m.HTTP, Health: m.Health, Raft: m.Raft, Voter: true})
+		}
+		return out
+	}
+	// The state is read before the term: a leader that has just stepped down
+	// then shows the newer term, in which it has applied nothing.
+	state := c.raft.State()
+	out.Term = c.raft.CurrentTerm()
+	var voters []raft.ServerID
+	out.Members, voters = n.members(c)
+	out.Applied = c.fsm.index.Load()
+	seen := n.contact.lastAppend()
+	out.Commit = max(c.raft.CommitIndex(), seen.commit)
+	if addr, id := c.raft.LeaderWithID(); id != "" {
+		out.Leader = healthcheck.Leader{ID: string(id), HTTP: httpOf(out.Members, string(id), string(addr))}
+	}
+	now := time.Now()
+	switch {
+	case n.closing.Load():
+		out.Role, out.Reason = healthcheck.RoleStopped, "it is shutting down"
+	case state == raft.Leader:
+		out.Role = healthcheck.RoleLeader
+		out.Primary, out.Reason = n.leads(c, voters, out.Term, now)
+		out.Ready = out.Primary
+	case state == raft.Candidate:
+		out.Role, out.Reason = healthcheck.RoleCandidate, "it asks for votes"
+	case state == raft.Follower:
+		out.Role = healthcheck.RoleFollower
+		if !slices.Contains(voters, raft.ServerID(n.cfg.ID)) {
+			out.Role = healthcheck.RoleLearner
+		}
+		n.follows(&out, seen, now)
+	default:
+		out.Role, out.Reason = healthcheck.RoleStopped, "raft has stopped"
+	}
+	return out
+}
+
+// leads says whether a leader may say so to the world: it has applied something
+// of its own term, hence everything before it (Raft, section 8), and a majority
+// acknowledged something that it sent less than twice the lease timeout ago.
+// Sending time counts: raft stamps receipt, so that a leader that was stopped
+// and resumed believes acks that are long out of date.
+func (n *Node) leads(c *core, voters []raft.ServerID, term uint64, now time.Time) (ok bool, reason string) {
+	if c.fsm.term.Load() != term {
+		return false, "it has not applied the entries from before its term yet"
+	}
+	if sent := n.contact.quorumSent(voters, raft.ServerID(n.cfg.ID), term, now); now.Sub(sent) >= 2*n.cfg.LeaseTimeout {
+		return false, "a majority has not acknowledged it for twice the lease timeout"
+	}
+	return true, ""
+}
+
+// follows fills in what a follower says of itself.
+func (n *Node) follows(out *healthcheck.Report, seen appendSeen, now time.Time) {
+	switch {
+	case out.Leader.ID == "":
+		out.Reason = "it knows no leader"
+		return
+	case seen.term != out.Term || now.Sub(seen.at) >= n.cfg.HeartbeatTimeout:
+		out.Reason = fmt.Sprintf("no append from leader %s in term %d reaches it", out.Leader.ID, out.Term)
+		return
+	}
+	out.Following = true
+	out.Replica = out.ReplicaWithin(healthcheck.DefaultMaxLag)
+	out.Ready = out.ReplicaWithin(n.cfg.MaxLag)
+	if !out.Ready {
+		out.Reason = fmt.Sprintf("it is %d entries behind", out.Lag())
+	}
+}
+
+// members lists the cluster as the log has it, with the addresses that settings
+// give, and the voters' ids.
+func (n *Node) members(c *core) ([]healthcheck.Member, []raft.ServerID) {
+	future := c.raft.GetConfiguration()
+	if future.Error() != nil { // it never fails: raft answers from memory
+		return nil, nil
+	}
+	var out []healthcheck.Member
+	var voters []raft.ServerID
+	for _, s := range future.Configuration().Servers {
+		m, _ := n.cfg.member(string(s.ID))
+		if m.Raft == "" {
+			m.Raft = string(s.Address)
+		}
+		voter := s.Suffrage == raft.Voter
+		out = append(out, healthcheck.Member{ID: m.ID, HTTP: m.HTTP, Health: m.Health, Raft: m.Raft, Voter: voter})
+		if voter {
+			voters = append(voters, s.ID)
+		}
+	}
+	return out, voters
+}
+
+func httpOf(members []healthcheck.Member, id, raftAddr string) string {
+	for _, m := range members {
+		if m.ID == id || (id == "" && m.Raft == raftAddr) {
+			return m.HTTP
+		}
+	}
+	return ""
+}
+
+// watchRole keeps the board up to date and marks each new term of this leader in
+// the log, until ctx ends.
+func (n *Node) watchRole(ctx context.Context, c *core) {
+	tick := time.NewTicker(reportTick)
+	defer tick.Stop()
+	var marked uint64 // the last term that a no-op was proposed in
+	for {
+		if term := c.raft.CurrentTerm(); c.raft.State() == raft.Leader && term != marked {
+			marked = term
+			n.group.Go(func() {
+				if err := c.proposer.noop(n.cfg.WriteTimeout); err != nil {
+					n.log.Info("the mark of the new term failed", zap.Uint64("term", term), zap.Error(err))
+				} else {
+					n.kickRole()
+				}
+			})
+		}
+		n.Report()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.kick:
+		}
+	}
+}
+
+// kickRole asks for a look at the role now.
+func (n *Node) kickRole() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// phaseText and setPhase: what a starting node is waiting for, for people.
+func (n *Node) phaseText() string {
+	if p := n.phase.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (n *Node) setPhase(s string) {
+	n.phase.Store(&s)
+	n.Report()
+}

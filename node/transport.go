@@ -1,0 +1,163 @@
+package node
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// transport is raft's network transport with three things added: it bounds the
+// bytes of an AppendEntries (raft bounds only the number of its entries), it
+// notes who acknowledged what was sent when, and it notes appends that come in.
+type transport struct {
+	*raft.NetworkTransport
+	contact  *contact
+	maxBytes int
+
+	rpcs   chan raft.RPC
+	closed chan struct{}
+	once   sync.Once
+	wg     sync.WaitGroup
+}
+
+// raft finds these by type assertion and silently does without them: pre-vote
+// would be off.
+var (
+	_ raft.Transport   = (*transport)(nil)
+	_ raft.WithPreVote = (*transport)(nil)
+	_ raft.WithClose   = (*transport)(nil)
+)
+
+func newTransport(inner *raft.NetworkTransport, c *contact, maxBytes int) *transport {
+	t := &transport{
+		NetworkTransport: inner, contact: c, maxBytes: maxBytes,
+		rpcs: make(chan raft.RPC), closed: make(chan struct{}),
+	}
+	t.wg.Go(t.forward)
+	return t
+}
+
+// forward hands RPCs on to raft one by one. An append counts as arrived when raft
+// takes it, not when it is here: a raft that is stuck on its disk takes none.
+func (t *transport) forward() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			select {
+			case t.rpcs <- rpc:
+			case <-t.closed:
+				return
+			}
+			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+				t.contact.noteAppend(a.Term, a.LeaderCommitIndex, time.Now())
+			}
+		case <-t.closed:
+			return
+		}
+	}
+}
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
+
+// Close implements raft.WithClose; raft calls it when it shuts down.
+func (t *transport) Close() error {
+	t.once.Do(func() { close(t.closed) })
+	err := t.NetworkTransport.Close()
+	t.wg.Wait()
+	return err
+}
+
+// AppendEntries implements raft.Transport.
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	args.Entries = boundBytes(args.Entries, t.maxBytes)
+	sent := time.Now()
+	err := t.NetworkTransport.AppendEntries(id, addr, args, resp)
+	if err == nil && resp.Term == args.Term {
+		t.contact.noteAck(id, args.Term, sent)
+	}
+	return err
+}
+
+// boundBytes cuts entries to those that fit in max bytes, the first one always
+// included. raft goes on from the last entry of the request as it finds it after
+// the call (updateLastAppended, pipelineSend), so the rest follows in the next.
+func boundBytes(entries []*raft.Log, maxBytes int) []*raft.Log {
+	size := 0
+	for i, e := range entries {
+		size += len(e.Data) + len(e.Extensions)
+		if size > maxBytes && i > 0 {
+			return entries[:i]
+		}
+	}
+	return entries
+}
+
+// AppendEntriesPipeline implements raft.Transport.
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{AppendPipeline: inner, t: t, id: id, done: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p.wg.Go(p.watch)
+	return p, nil
+}
+
+// InstallSnapshot implements raft.Transport. It is overridden for its ack alone.
+func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	sent := time.Now()
+	err := t.NetworkTransport.InstallSnapshot(id, addr, args, resp, data)
+	if err == nil && resp.Term == args.Term {
+		t.contact.noteAck(id, args.Term, sent)
+	}
+	return err
+}
+
+// pipeline looks at the answers that pass through.
+type pipeline struct {
+	raft.AppendPipeline
+	t      *transport
+	id     raft.ServerID
+	done   chan raft.AppendFuture
+	closed chan struct{}
+	once   sync.Once
+	wg     sync.WaitGroup
+}
+
+func (p *pipeline) watch() {
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			if f.Error() == nil && f.Response().Term == f.Request().Term {
+				p.t.contact.noteAck(p.id, f.Request().Term, f.Start())
+			}
+			select {
+			case p.done <- f:
+			case <-p.closed:
+				return
+			}
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	args.Entries = boundBytes(args.Entries, p.t.maxBytes)
+	return p.AppendPipeline.AppendEntries(args, resp)
+}
+
+// Consumer implements raft.AppendPipeline.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.done }
+
+// Close implements raft.AppendPipeline.
+func (p *pipeline) Close() error {
+	err := p.AppendPipeline.Close()
+	p.once.Do(func() { close(p.closed) })
+	p.wg.Wait()
+	return err
+}
