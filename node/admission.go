@@ -17,8 +17,9 @@ import (
 // empty directory gets an incarnation, and before the node takes part in Raft
 // its peers write that incarnation down:
 //
-//   - It may found the cluster when a majority, itself included, is empty too
-//     and has written its incarnation down.
+//   - It may found the cluster when a majority, itself included, has written its
+//     incarnation down while empty too. A peer that founded the cluster
+//     meanwhile still counts: it says that it was empty when it wrote.
 //   - It may come late to a cluster that is running already when a majority of
 //     all members, itself not included, has written its incarnation down.
 //   - A peer that remembers another incarnation of it says so, and then it has
@@ -48,42 +49,66 @@ type reply struct {
 
 // whoIsWho is what a peer says to an empty node.
 type whoIsWho struct {
-	Empty bool `json:"empty"` // the peer has not taken part in Raft either
+	// Empty: the peer had not taken part in Raft either when it wrote the caller's
+	// incarnation down.
+	Empty bool `json:"empty"`
+	// Incarnation is the peer's own while it is empty, for the caller to write
+	// down in its turn.
+	Incarnation string `json:"incarnation,omitempty"`
 	// Remembered is the incarnation of the caller that the peer has on disk: the
 	// caller's own, unless it has lost its memory.
 	Remembered string `json:"remembered"`
 	Members    string `json:"members"`
 }
 
-// memory is a node's record of its peers' incarnations, on disk.
+// records are the incarnations that a node has written down, by node id.
+type records map[string]record
+
+type record struct {
+	Incarnation string `json:"incarnation"`
+	WhileEmpty  bool   `json:"while_empty"` // the writer was empty itself then
+}
+
+// note writes a peer's incarnation down unless one is known; changed says
+// whether that has to go to disk before anyone is told.
+func (r records) note(id, incarnation string, empty bool) (known record, changed bool) {
+	known, ok := r[id]
+	if ok && (known.Incarnation != incarnation || known.WhileEmpty || !empty) {
+		return known, false
+	}
+	known = record{incarnation, empty}
+	r[id] = known
+	return known, true
+}
+
+// memory is a node's records, on disk.
 type memory struct {
 	mu    sync.Mutex
 	path  string
-	peers map[string]string // node id → incarnation
+	peers records
 }
 
 func openMemory(path string) (*memory, error) {
-	m := &memory{path: path, peers: make(map[string]string)}
+	m := &memory{path: path, peers: make(records)}
 	if err := readJSONIfThere(path, &m.peers); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// note writes a peer's incarnation down unless one is known, and returns the one
-// that is on disk.
-func (m *memory) note(id, incarnation string) (string, error) {
+// note is records.note, on disk when it returns.
+func (m *memory) note(id, incarnation string, empty bool) (record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if known, ok := m.peers[id]; ok {
+	known, changed := m.peers.note(id, incarnation, empty)
+	if !changed {
 		return known, nil
 	}
-	m.peers[id] = incarnation
 	if err := writeJSON(m.path, m.peers); err != nil {
 		delete(m.peers, id)
-		return "", err
+		return record{}, err
 	}
-	return incarnation, nil
+	return known, nil
 }
 
 // membersDigest tells two different initial clusters apart.
@@ -103,19 +128,19 @@ func (n *Node) answer(q question) reply {
 	if q.Identify == nil {
 		return reply{Error: "unknown question: the nodes' versions differ"}
 	}
-	known, err := n.memory.note(q.Identify.From, q.Identify.Incarnation)
+	known, err := n.memory.note(q.Identify.From, q.Identify.Incarnation, n.empty.Load())
 	if err != nil {
 		n.log.Error("cannot remember a peer", zap.String("peer", q.Identify.From), zap.Error(err))
 		return reply{Error: "cannot write the peer's incarnation down: " + err.Error()}
 	}
-	if known != q.Identify.Incarnation {
+	if known.Incarnation != q.Identify.Incarnation {
 		n.log.Warn("a peer has lost its memory", zap.String("peer", q.Identify.From))
 	}
-	return reply{Identity: &whoIsWho{
-		Empty:      n.empty.Load(),
-		Remembered: known,
-		Members:    membersDigest(n.cfg.InitialCluster),
-	}}
+	who := whoIsWho{Empty: known.WhileEmpty, Remembered: known.Incarnation, Members: membersDigest(n.cfg.InitialCluster)}
+	if n.empty.Load() {
+		who.Incarnation = n.dir.id.Incarnation
+	}
+	return reply{Identity: &who}
 }
 
 // admission is what may be done with an empty directory.
@@ -156,7 +181,10 @@ func (n *Node) seekAdmission(ctx context.Context) error {
 	pause := 20 * time.Millisecond
 	var last admission
 	for {
-		answers := n.askPeers()
+		answers, err := n.askPeers()
+		if err != nil {
+			return err
+		}
 		verdict, peer := admit(len(n.cfg.InitialCluster), n.dir.id.Incarnation, answers)
 		switch verdict {
 		case admissionFound, admissionLate:
@@ -194,8 +222,9 @@ func (n *Node) lostError() error {
 		"or remove %s from the cluster and join it again as a learner", ErrLostMemory, n.dir.id.Lost, n.dir.path, n.cfg.ID)
 }
 
-// askPeers puts the question to all peers at once.
-func (n *Node) askPeers() map[string]whoIsWho {
+// askPeers puts the question to all peers at once, and writes down what those
+// say of themselves who are empty too.
+func (n *Node) askPeers() (map[string]whoIsWho, error) {
 	var mu sync.Mutex
 	answers := make(map[string]whoIsWho)
 	digest := membersDigest(n.cfg.InitialCluster)
@@ -222,5 +251,13 @@ func (n *Node) askPeers() map[string]whoIsWho {
 		})
 	}
 	wg.Wait()
-	return answers
+	for id, a := range answers {
+		if a.Incarnation == "" {
+			continue
+		}
+		if _, err := n.memory.note(id, a.Incarnation, true); err != nil {
+			return nil, fmt.Errorf("remember a peer: %w", err)
+		}
+	}
+	return answers, nil
 }

@@ -84,7 +84,7 @@ func (c *cluster) start(i int) {
 
 // quiet shows warnings and worse, and only where a test fails.
 func quiet(t *testing.T) *zap.Logger {
-	return zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
+	return zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel))
 }
 
 func (c *cluster) stop(i int) {
