@@ -82,9 +82,9 @@ func (c *cluster) start(i int) {
 	c.nodes[i] = n
 }
 
-// quiet shows warnings and worse, and only where a test fails.
+// quiet shows errors, and only where a test fails.
 func quiet(t *testing.T) *zap.Logger {
-	return zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel))
+	return zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))
 }
 
 func (c *cluster) stop(i int) {

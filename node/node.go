@@ -231,18 +231,23 @@ func (n *Node) close() error {
 	return errors.Join(errs...)
 }
 
-// shutdown ends a server, and a port that nobody serves.
+// shutdown ends a server and its port, each of which may be nil. The port is
+// closed by itself too: a server that was never asked to serve yet does not know
+// it.
 func shutdown(s *fasthttp.Server, ln net.Listener) error {
-	if s == nil {
-		if ln != nil {
-			return ln.Close()
+	var errs []error
+	if s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		// Clients that keep their connection past the deadline lose it with the process.
+		if err := s.ShutdownWithContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			errs = append(errs, err)
 		}
-		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if err := s.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("close %s: %w", ln.Addr(), err)
+	if ln != nil {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

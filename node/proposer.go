@@ -54,7 +54,8 @@ type proposer struct {
 	log      *zap.Logger
 	queue    chan *proposal
 	slots    chan struct{}
-	quit     chan struct{}
+	quit     chan struct{} // closed by stop
+	gone     chan struct{} // closed by wait
 	once     sync.Once
 	wg       sync.WaitGroup
 	pool     sync.Pool
@@ -66,6 +67,7 @@ func newProposer(r *raft.Raft, maxBytes int, log *zap.Logger) *proposer {
 		queue: make(chan *proposal, proposalQueue),
 		slots: make(chan struct{}, entriesInFlight),
 		quit:  make(chan struct{}),
+		gone:  make(chan struct{}),
 		pool:  sync.Pool{New: func() any { return &proposal{done: make(chan decision, 1)} }},
 	}
 	p.wg.Go(p.run)
@@ -118,9 +120,13 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 // stop refuses what still waits, and all that comes.
 func (p *proposer) stop() { p.once.Do(func() { close(p.quit) }) }
 
-// wait returns when every entry in flight has been decided: soon after raft has
-// shut down.
-func (p *proposer) wait() { p.wg.Wait() }
+// wait returns when every entry in flight has been decided. raft must have shut
+// down: what it has not answered by then it never will, since it drops what is in
+// its channels, and so that is unknown.
+func (p *proposer) wait() {
+	close(p.gone)
+	p.wg.Wait()
+}
 
 func (p *proposer) run() {
 	var held *proposal // taken, and did not fit in the entry before
@@ -187,10 +193,23 @@ func (p *proposer) submit(batch []*proposal) {
 	}
 	future := p.raft.Apply(entry, 0)
 	p.wg.Go(func() {
-		err := future.Error()
+		err := p.await(future)
 		<-p.slots
 		p.decide(batch, future, err)
 	})
+}
+
+// await returns what raft says of an entry, or that raft is gone. The goroutine
+// that it leaves behind in that case waits for an answer that does not come.
+func (p *proposer) await(future raft.ApplyFuture) error {
+	answered := make(chan error, 1)
+	go func() { answered <- future.Error() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-p.gone:
+		return raft.ErrRaftShutdown
+	}
 }
 
 func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error) {
@@ -216,5 +235,5 @@ func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error)
 // applied or has failed.
 func (p *proposer) noop(timeout time.Duration) error {
 	c := kv.Command{Op: kv.OpNoop}
-	return p.raft.Apply(kv.AppendCommand(kv.AppendEntry(nil, 1), &c), timeout).Error()
+	return p.await(p.raft.Apply(kv.AppendCommand(kv.AppendEntry(nil, 1), &c), timeout))
 }
