@@ -181,11 +181,14 @@ func (n *Node) Err() error {
 	return nil
 }
 
-// HTTPAddr, HealthAddr and RaftAddr are the addresses that the node listens on,
-// "" for a port that it does not have.
-func (n *Node) HTTPAddr() string   { return addrOf(n.apiLn) }
+// HTTPAddr is the address of the HTTP API, "" where there is none.
+func (n *Node) HTTPAddr() string { return addrOf(n.apiLn) }
+
+// HealthAddr is the address of the health port, "" where there is none.
 func (n *Node) HealthAddr() string { return addrOf(n.healthLn) }
-func (n *Node) RaftAddr() string   { return n.port.Addr().String() }
+
+// RaftAddr is the address of the Raft port.
+func (n *Node) RaftAddr() string { return n.port.Addr().String() }
 
 func addrOf(ln net.Listener) string {
 	if ln == nil {

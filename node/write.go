@@ -13,15 +13,17 @@ import (
 // write's Result says Failed. The zero value always holds. See RFC 9110, 13.1.
 type Condition struct{ c kv.Condition }
 
-// The conditions: the key exists, it does not, its current ETag is one of those
-// given, or none of them.
+// IfExists holds where the key is there.
 func IfExists() Condition { return Condition{kv.Condition{Kind: kv.CondExists}} }
+
+// IfAbsent holds where the key is not there.
 func IfAbsent() Condition { return Condition{kv.Condition{Kind: kv.CondAbsent}} }
 
-// IfMatch: the key's ETag is one of tags (at most 32).
+// IfMatch holds where the key's ETag is one of tags (at most 32).
 func IfMatch(tags ...ETag) Condition { return tagged(kv.CondMatch, tags) }
 
-// IfNoneMatch: the key's ETag is none of tags (at most 32).
+// IfNoneMatch holds where the key's ETag is none of tags (at most 32), or the key
+// is not there.
 func IfNoneMatch(tags ...ETag) Condition { return tagged(kv.CondNoMatch, tags) }
 
 func tagged(kind kv.CondKind, tags []ETag) Condition {

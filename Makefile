@@ -1,0 +1,42 @@
+# The only way in, for people and for CI alike.
+
+BIN    := bin
+GO     ?= go
+PKGS   := ./...
+STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
+
+.PHONY: all build up down test race e2e lint fuzz proxies clean
+
+all: build
+
+build: ## the three programs, into bin/
+	@$(GO) build -o $(BIN)/ ./cmd/...
+
+up: build ## three nodes and the balancer, in the foreground
+	@$(BIN)/dengine-up
+
+down: build ## ends what `make up` started in another terminal
+	@$(BIN)/dengine-up down
+
+test: build ## every test; fetches what the proxies' tests need first
+	@.ci/proxies
+	$(GO) test -timeout 20m $(PKGS)
+
+race: build ## every test but the long ones, with the race detector
+	@.ci/proxies
+	$(GO) test -race -short -timeout 30m $(PKGS)
+
+e2e: build ## only the tests that run the real programs
+	$(GO) test -count=1 -v -timeout 20m ./internal/e2e
+
+lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
+	$(GO) vet $(PKGS)
+	$(STATICCHECK) $(PKGS)
+
+FUZZTIME ?= 10s
+fuzz: ## each fuzz target for FUZZTIME
+	@for t in DecodeEntry ReadSnapshot; do $(GO) test -run '^$$' -fuzz "^Fuzz$$t$$" -fuzztime $(FUZZTIME) ./node/internal/kv || exit 1; done
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,130 @@
+package harness
+
+import (
+	"bytes"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is one program of the cluster.
+type Process struct {
+	Name   string
+	HTTP   string // host:port of the API, for nodes
+	Health string // host:port of the health port
+	Raft   string
+	Dir    string // data folder of a node
+
+	t    testing.TB
+	path string
+	args []string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{}
+	log  bytes.Buffer
+}
+
+// Start starts the program, again or for the first time.
+func (p *Process) Start() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cmd := exec.Command(p.path, p.args...)
+	w := &tee{p: p}
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		p.t.Fatalf("start %s: %v", p.Name, err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended is in its state
+		close(done)
+	}()
+	p.cmd, p.done = cmd, done
+}
+
+// tee appends a program's output to its log.
+type tee struct{ p *Process }
+
+func (w *tee) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return w.p.log.Write(b)
+}
+
+// Log is everything that the program has printed.
+func (p *Process) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Running says whether the program was started and has not ended.
+func (p *Process) Running() bool {
+	_, done := p.current()
+	if done == nil {
+		return false
+	}
+	select {
+	case <-done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *Process) current() (*exec.Cmd, chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd, p.done
+}
+
+// Signal sends a signal to the running program.
+func (p *Process) Signal(s syscall.Signal) {
+	if cmd, _ := p.current(); p.Running() {
+		_ = cmd.Process.Signal(s) // it may just have ended
+	}
+}
+
+// Kill ends the program with SIGKILL and waits for it.
+func (p *Process) Kill() { p.end(syscall.SIGKILL) }
+
+// Stop ends the program with SIGTERM, waits for it, and returns its exit code.
+func (p *Process) Stop() int {
+	p.t.Helper()
+	p.end(syscall.SIGTERM)
+	cmd, _ := p.current()
+	return cmd.ProcessState.ExitCode()
+}
+
+func (p *Process) end(s syscall.Signal) {
+	_, done := p.current()
+	if done == nil {
+		return
+	}
+	p.Signal(s)
+	select {
+	case <-done:
+	case <-time.After(Patience):
+		p.Signal(syscall.SIGKILL)
+		<-done
+		p.t.Errorf("%s did not end within %v of %v", p.Name, Patience, s)
+	}
+}
+
+// Wait returns the exit code once the program has ended by itself.
+func (p *Process) Wait() int {
+	p.t.Helper()
+	cmd, done := p.current()
+	select {
+	case <-done:
+		return cmd.ProcessState.ExitCode()
+	case <-time.After(Patience):
+		p.t.Fatalf("%s has not ended; its log:\n%s", p.Name, p.Log())
+		return -1
+	}
+}
+
