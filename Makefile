@@ -22,9 +22,9 @@ test: build ## every test; fetches what the proxies' tests need first
 	@.ci/proxies
 	$(GO) test -timeout 20m $(PKGS)
 
-race: build ## every test but the long ones, with the race detector
+race: build ## every test, with the race detector
 	@.ci/proxies
-	$(GO) test -race -short -timeout 30m $(PKGS)
+	$(GO) test -race -timeout 30m $(PKGS)
 
 e2e: build ## only the tests that run the real programs
 	$(GO) test -count=1 -v -timeout 20m ./internal/e2e

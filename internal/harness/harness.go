@@ -22,7 +22,7 @@ import (
 
 // Patience is how long something that must happen may take. It is long: a test
 // that fails for want of it has found something.
-const Patience = 30 * time.Second
+const Patience = 60 * time.Second
 
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "dengine-bin-")

@@ -127,4 +127,3 @@ func (p *Process) Wait() int {
 		return -1
 	}
 }
-

@@ -1,0 +1,201 @@
+package lb
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Lengths of an answer's body that are not a number of bytes.
+const (
+	lengthChunked = -1
+	lengthToEnd   = -2 // up to the end of the connection
+)
+
+// errBadAnswer says that a backend's answer is not HTTP/1.1, or could be read
+// in two ways.
+var errBadAnswer = errors.New("answer is not valid HTTP/1.1")
+
+// answer is the head of a backend's answer. Its slices point into the reader
+// that it was read from: they are gone with the next read.
+type answer struct {
+	status  int
+	reason  []byte
+	fields  []byte // header lines, the empty line included
+	size    int    // of the whole head, in bytes
+	length  int    // of the body: bytes, lengthChunked or lengthToEnd
+	conn    connection
+	keep    bool // the connection can serve again after the body
+	mark    mark
+	dengine bool // a dengine node gave it
+	// protocol is what the connection switches to, where the status is 101.
+	protocol []byte
+}
+
+// readAnswer reads the next head that is not an interim one, without taking it
+// out of the reader: that is discard's business. isHead says that the request
+// was HEAD, whose answer has no body whatever its headers say.
+func (a *answer) read(r *bufio.Reader, isHead, wantUpgrade bool) error {
+	for {
+		block, err := peekHead(r)
+		if err != nil {
+			return err
+		}
+		if err := a.parse(block, isHead); err != nil {
+			return err
+		}
+		if a.status >= 200 || (a.status == fasthttp.StatusSwitchingProtocols && wantUpgrade) {
+			return nil
+		}
+		if a.status == fasthttp.StatusSwitchingProtocols {
+			return fmt.Errorf("%w: it switches protocols unasked", errBadAnswer)
+		}
+		if _, err := r.Discard(a.size); err != nil {
+			return err
+		}
+	}
+}
+
+// peekHead waits until a whole head is in the reader.
+func peekHead(r *bufio.Reader) ([]byte, error) {
+	for n := 1; ; n = r.Buffered() + 1 {
+		if _, err := r.Peek(n); err != nil {
+			if errors.Is(err, bufio.ErrBufferFull) {
+				return nil, fmt.Errorf("%w: its head is longer than %d bytes", errBadAnswer, r.Size())
+			}
+			return nil, err
+		}
+		b, err := r.Peek(r.Buffered())
+		if err != nil {
+			return nil, err
+		}
+		if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
+			return b[:i+4], nil
+		}
+	}
+}
+
+// parse reads one head. What could be read in two ways is an error: two
+// lengths, a length beside Transfer-Encoding, a folded line, a bare LF.
+func (a *answer) parse(b []byte, isHead bool) error {
+	conn := a.conn
+	conn.reset()
+	*a = answer{size: len(b), length: lengthToEnd, conn: conn}
+	line, fields, _ := bytes.Cut(b, []byte("\r\n"))
+	if len(line) < len("HTTP/1.1 200") || string(line[:7]) != "HTTP/1." || line[8] != ' ' || (line[7] != '0' && line[7] != '1') ||
+		(len(line) > 12 && line[12] != ' ') {
+		return fmt.Errorf("%w: status line", errBadAnswer)
+	}
+	for _, c := range line[9:12] {
+		if c < '0' || c > '9' {
+			return fmt.Errorf("%w: status", errBadAnswer)
+		}
+		a.status = a.status*10 + int(c-'0')
+	}
+	if a.status < 100 || a.status > 599 {
+		return fmt.Errorf("%w: status", errBadAnswer)
+	}
+	if len(line) > 13 {
+		a.reason = line[13:]
+	}
+	a.fields = fields
+	http11 := line[7] == '1'
+
+	length, chunked, keepAlive := -1, false, false
+	s := fieldScanner{rest: fields}
+	for s.next() {
+		switch s.name[0] | 0x20 {
+		case 'c':
+			switch {
+			case s.is("connection"):
+				a.conn.add(s.value)
+			case s.is("content-length"):
+				n, err := fasthttp.ParseUint(s.value)
+				if err != nil || (length >= 0 && n != length) {
+					return fmt.Errorf("%w: Content-Length", errBadAnswer)
+				}
+				length = n
+			}
+		case 't':
+			if s.is("transfer-encoding") {
+				if chunked || !http11 || !equalFold(s.value, "chunked") {
+					return fmt.Errorf("%w: Transfer-Encoding", errBadAnswer)
+				}
+				chunked = true
+			}
+		case 'u':
+			if s.is("upgrade") {
+				a.protocol = s.value
+			}
+		case 'd':
+			switch {
+			case s.is("dengine-outcome"):
+				a.mark = readMark(s.value)
+			case s.is("dengine-node"):
+				a.dengine = true
+			}
+		}
+	}
+	if s.bad {
+		return fmt.Errorf("%w: header lines", errBadAnswer)
+	}
+	for _, one := range a.conn.named {
+		keepAlive = keepAlive || equalFold(one, "keep-alive")
+	}
+	a.keep = !a.conn.close && (http11 || keepAlive)
+	switch {
+	case chunked && length >= 0:
+		return fmt.Errorf("%w: Content-Length beside Transfer-Encoding", errBadAnswer)
+	case isHead, a.status < 200, a.status == fasthttp.StatusNoContent, a.status == fasthttp.StatusNotModified:
+		a.length = 0
+	case chunked:
+		a.length = lengthChunked
+	case length >= 0:
+		a.length = length
+	default:
+		a.keep = false
+	}
+	return nil
+}
+
+func readMark(value []byte) mark {
+	switch string(value) {
+	case "not-applied":
+		return markNotApplied
+	case "unknown":
+		return markUnknown
+	}
+	return markNone
+}
+
+// copyTo makes the head the one that the client gets, apart from what frames
+// the body.
+func (a *answer) copyTo(resp *fasthttp.Response, isHead bool) {
+	h := &resp.Header
+	h.DisableNormalizing()
+	h.SetStatusCode(a.status)
+	if len(a.reason) > 0 && string(a.reason) != fasthttp.StatusMessage(a.status) {
+		h.SetStatusMessage(a.reason)
+	}
+	s := fieldScanner{rest: a.fields}
+	for s.next() {
+		switch {
+		case s.is("content-length"):
+			// Where there is no body it tells how long it would have been.
+			if !isHead && a.status != fasthttp.StatusNotModified {
+				continue
+			}
+		case hopByHop(s.name) || a.conn.names(s.name):
+			continue
+		case s.is("content-encoding") && len(h.ContentEncoding()) > 0:
+			// fasthttp keeps one line of it, and codings add up.
+			joined := append([]byte(nil), h.ContentEncoding()...)
+			h.SetContentEncodingBytes(append(append(joined, ", "...), s.value...))
+			continue
+		}
+		h.AddBytesKV(s.name, s.value)
+	}
+}

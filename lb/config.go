@@ -1,0 +1,236 @@
+package lb
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/edge"
+)
+
+// maxBackends bounds a View; discovery ignores members beyond it.
+const maxBackends = 64
+
+// Backend is one service that requests may be sent to.
+type Backend struct {
+	ID     string // name in logs and metrics; empty: the HTTP address
+	HTTP   string // host:port that requests go to
+	Health string // host:port that is checked; empty: HTTP
+}
+
+// WritePolicy says where requests go that are not reads.
+type WritePolicy string
+
+const (
+	// WriteLeader sends writes to the leader only, and holds them while there is none.
+	WriteLeader WritePolicy = "leader"
+	// WriteAny spreads writes as if they were reads, for services without state.
+	// They are still sent again only where it is certain that none of them left.
+	WriteAny WritePolicy = "any"
+)
+
+// Access log targets that are not a file's path.
+const (
+	AccessLogOff    = "off"
+	AccessLogStdout = "stdout"
+)
+
+// Config is everything a balancer can be told. DefaultConfig is a good start.
+// Durations and sizes must be positive unless a field says what zero means.
+type Config struct {
+	Listen string // host:port for clients; port 0 takes a free one
+	Admin  string // host:port for operators; port 0 takes a free one
+
+	Backends []Backend
+	// Discover adds members that dengine nodes report and drops those that the
+	// newest leader no longer reports. Backends named above always stay. It
+	// has no effect in healthcheck.ModePoll.
+	Discover bool
+	Checks   healthcheck.Checks
+
+	// Limits on clients. BodyTimeout is for a body that is read whole, and for
+	// each pause in one that streams.
+	Limits edge.Limits
+
+	ReadMethods []string    // methods that are reads: may go to any ready backend, may be repeated
+	ReadPaths   []string    // further reads, each "METHOD /path", compared byte for byte, without query
+	WritePolicy WritePolicy // where all else goes
+
+	// BufferBody is the largest request body, in bytes, that is read whole
+	// before it is sent, so that it can be sent again. Zero: none but empty.
+	BufferBody int
+
+	HoldTimeout  time.Duration // how long a request may wait for a backend; zero: not at all
+	HoldRequests int           // how many may wait at once; zero: none
+	HoldBytes    int           // how many bytes those may hold together; zero: none
+
+	ConnectTimeout     time.Duration // for a connection to a backend, waiting for a free one included
+	UpstreamTimeout    time.Duration // from sending a request to the head of its answer, and for each pause in a body that is read whole
+	ReadTimeout        time.Duration // all attempts of one read together, up to the head of its answer
+	ReadAttemptTimeout time.Duration // one attempt of a read while another backend is left to try
+	StreamTimeout      time.Duration // silence after which an answer that streams, or an upgraded connection, ends
+
+	UpstreamConns       int           // open connections to one backend
+	UpstreamIdleConns   int           // idle ones kept to one backend; zero: none
+	UpstreamIdleTimeout time.Duration // how long an idle one is kept
+
+	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
+
+	// TrustForwarded keeps the X-Forwarded headers and Forwarded that clients
+	// send, and appends to X-Forwarded-For. Only for a balancer behind another
+	// proxy. Otherwise they are replaced.
+	TrustForwarded bool
+
+	AccessLog       string // AccessLogOff, AccessLogStdout or a file's path
+	AccessLogSample int    // log one request of this many; those that failed (status 5xx) always
+
+	Version string // shown by the admin port's /status
+}
+
+// DefaultConfig is for three nodes and a balancer on one machine.
+func DefaultConfig() Config {
+	limits := edge.DefaultLimits()
+	limits.BodyBytes = 64 << 20
+	return Config{
+		Listen: "127.0.0.1:8080",
+		Admin:  "127.0.0.1:8088",
+		Backends: []Backend{
+			{ID: "n1", HTTP: "127.0.0.1:8081", Health: "127.0.0.1:10001"},
+			{ID: "n2", HTTP: "127.0.0.1:8082", Health: "127.0.0.1:10002"},
+			{ID: "n3", HTTP: "127.0.0.1:8083", Health: "127.0.0.1:10003"},
+		},
+		Discover:            true,
+		Checks:              healthcheck.DefaultChecks(),
+		Limits:              limits,
+		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
+		ReadPaths:           []string{"POST /kv/get"},
+		WritePolicy:         WriteLeader,
+		BufferBody:          8 << 20,
+		HoldTimeout:         10 * time.Second,
+		HoldRequests:        4096,
+		HoldBytes:           64 << 20,
+		ConnectTimeout:      500 * time.Millisecond,
+		UpstreamTimeout:     30 * time.Second,
+		ReadTimeout:         30 * time.Second,
+		ReadAttemptTimeout:  time.Second,
+		StreamTimeout:       5 * time.Minute,
+		UpstreamConns:       1024,
+		UpstreamIdleConns:   256,
+		UpstreamIdleTimeout: 30 * time.Second,
+		DrainTimeout:        10 * time.Second,
+		AccessLog:           AccessLogOff,
+		AccessLogSample:     1,
+		Version:             "unknown",
+	}
+}
+
+// Validate names the first field that is out of range, and its value.
+func (c Config) Validate() error {
+	if err := validateAddr("listen", c.Listen); err != nil {
+		return err
+	}
+	if err := validateAddr("admin", c.Admin); err != nil {
+		return err
+	}
+	if err := validateBackends(c.Backends); err != nil {
+		return err
+	}
+	if err := c.Checks.Validate(); err != nil {
+		return err
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	if err := c.validateRoutes(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		n    int64
+		min  int64
+	}{
+		{"buffer body", int64(c.BufferBody), 0},
+		{"hold timeout", int64(c.HoldTimeout), 0},
+		{"hold requests", int64(c.HoldRequests), 0},
+		{"hold bytes", int64(c.HoldBytes), 0},
+		{"connect timeout", int64(c.ConnectTimeout), 1},
+		{"upstream timeout", int64(c.UpstreamTimeout), 1},
+		{"read timeout", int64(c.ReadTimeout), 1},
+		{"read attempt timeout", int64(c.ReadAttemptTimeout), 1},
+		{"stream timeout", int64(c.StreamTimeout), 1},
+		{"upstream connections", int64(c.UpstreamConns), 1},
+		{"upstream idle connections", int64(c.UpstreamIdleConns), 0},
+		{"upstream idle timeout", int64(c.UpstreamIdleTimeout), 1},
+		{"drain timeout", int64(c.DrainTimeout), 1},
+		{"access log sample", int64(c.AccessLogSample), 1},
+	} {
+		if f.n < f.min {
+			return fmt.Errorf("%s: must be at least %d, not %d", f.name, f.min, f.n)
+		}
+	}
+	if c.AccessLog == "" {
+		return errors.New(`access log "": must be off, stdout or a path`)
+	}
+	return nil
+}
+
+func (c Config) validateRoutes() error {
+	for _, m := range c.ReadMethods {
+		if m == "" || strings.ContainsAny(m, " /") {
+			return fmt.Errorf("read method %q: must be one method, such as GET", m)
+		}
+	}
+	for _, p := range c.ReadPaths {
+		method, path, ok := strings.Cut(p, " ")
+		if !ok || method == "" || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#") {
+			return fmt.Errorf("read path %q: must be a method, a space and a path, such as POST /kv/get", p)
+		}
+	}
+	if c.WritePolicy != WriteLeader && c.WritePolicy != WriteAny {
+		return fmt.Errorf("write policy %q: must be %q or %q", c.WritePolicy, WriteLeader, WriteAny)
+	}
+	return nil
+}
+
+func validateBackends(list []Backend) error {
+	if len(list) == 0 {
+		return errors.New("backends: name at least one")
+	}
+	if len(list) > maxBackends {
+		return fmt.Errorf("backends: at most %d, not %d", maxBackends, len(list))
+	}
+	ids, addrs := make(map[string]bool), make(map[string]bool)
+	for _, be := range list {
+		if err := validateAddr("backend", be.HTTP); err != nil {
+			return err
+		}
+		if be.Health != "" {
+			if err := validateAddr("backend health", be.Health); err != nil {
+				return err
+			}
+		}
+		if addrs[be.HTTP] {
+			return fmt.Errorf("backend %q: is named twice", be.HTTP)
+		}
+		if be.ID != "" && ids[be.ID] {
+			return fmt.Errorf("backend id %q: is given twice", be.ID)
+		}
+		ids[be.ID], addrs[be.HTTP] = true, true
+	}
+	return nil
+}
+
+func validateAddr(what, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s %q: must be host:port", what, addr)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || (n == 0 && strings.HasPrefix(what, "backend")) {
+		return fmt.Errorf("%s %q: port must be a number from 1 to 65535", what, addr)
+	}
+	return nil
+}

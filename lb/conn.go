@@ -1,0 +1,93 @@
+package lb
+
+import (
+	"bufio"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// upstream is one connection to a backend. It serves one request at a time.
+type upstream struct {
+	net.Conn
+	r     *bufio.Reader
+	wrote bool // a byte of the request now on it may have left
+	used  bool // it has served a request before
+	idle  time.Time
+
+	raw   syscall.RawConn
+	check func(fd uintptr)
+	fds   [1]unix.PollFd
+	quiet bool // what check found
+}
+
+func newUpstream(c net.Conn, bufferSize int) *upstream {
+	u := &upstream{Conn: c, r: bufio.NewReaderSize(c, bufferSize)}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			u.raw = raw
+			u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
+		}
+	}
+	return u
+}
+
+// Write sends p. Where the kernel took none of it, none of it has left.
+func (u *upstream) Write(p []byte) (int, error) {
+	n, err := u.Conn.Write(p)
+	u.wrote = u.wrote || n > 0
+	return n, err
+}
+
+// fresh says whether an idle connection is still fit for a request: the backend
+// has neither closed it nor sent anything. It costs one system call, and is
+// what keeps a write from ending in doubt only because a backend closed its
+// idle connections. A close that is still on its way cannot be seen.
+func (u *upstream) fresh() bool {
+	if u.r.Buffered() > 0 {
+		return false
+	}
+	if u.raw == nil {
+		return true
+	}
+	u.quiet = false
+	if err := u.raw.Control(u.check); err != nil {
+		return false
+	}
+	return u.quiet
+}
+
+// clientLeft says whether the other side of a client's connection is gone. A
+// client that has only closed its sending half counts as gone: it cannot be told
+// from one that has left, and HTTP gives it no reason to do so. Peeking at the
+// data would be blind behind pipelined bytes.
+func clientLeft(c net.Conn) bool {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var fds [1]unix.PollFd
+	left := true
+	if err := raw.Control(func(fd uintptr) { left = pollNow(&fds, fd, unix.POLLRDHUP) }); err != nil {
+		return true
+	}
+	return left
+}
+
+// pollNow says whether any of the events, an error or a hang-up is there now.
+func pollNow(fds *[1]unix.PollFd, fd uintptr, events int16) bool {
+	fds[0] = unix.PollFd{Fd: int32(fd), Events: events}
+	for {
+		n, err := unix.Poll(fds[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		return err != nil || n > 0
+	}
+}

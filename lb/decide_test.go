@@ -1,0 +1,264 @@
+package lb
+
+import (
+	"testing"
+
+	"github.com/dengine/dengine/healthcheck"
+)
+
+// What follows an attempt is the promise that writes are not doubled, case by case.
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	answered := func(status int, m mark) attempt {
+		return attempt{end: endAnswered, sent: true, status: status, mark: m}
+	}
+	all := situation{whole: true, others: true, time: true}
+	with := func(c class, a attempt, change ...func(*situation)) situation {
+		s := all
+		s.class, s.attempt = c, a
+		for _, f := range change {
+			f(&s)
+		}
+		return s
+	}
+	alone := func(s *situation) { s.others = false }
+	late := func(s *situation) { s.time = false }
+	streamed := func(s *situation) { s.whole = false }
+	unready := func(s *situation) { s.attempt.unready = true }
+
+	for name, c := range map[string]struct {
+		in   situation
+		want verdict
+	}{
+		"write, 200":                          {with(classWrite, answered(200, markNone)), verdictAnswer},
+		"write, 500":                          {with(classWrite, answered(500, markNone)), verdictAnswer},
+		"write, foreign 503":                  {with(classWrite, answered(503, markNone)), verdictAnswer},
+		"write, 503 unknown":                  {with(classWrite, answered(503, markUnknown)), verdictAnswer},
+		"write, 504 unknown":                  {with(classWrite, answered(504, markUnknown)), verdictAnswer},
+		"write, 412 not applied":              {with(classWrite, answered(412, markNotApplied)), verdictAnswer},
+		"write, 503 not applied, hint":        {with(classWrite, answered(503, markNotApplied)), verdictElsewhere},
+		"write, 503 not applied":              {with(classWrite, answered(503, markNotApplied), alone), verdictHold},
+		"write, 503 not applied, late":        {with(classWrite, answered(503, markNotApplied), alone, late), verdictAnswer},
+		"write, 503 not applied, streamed":    {with(classWrite, answered(503, markNotApplied), streamed), verdictAnswer},
+		"write, refused":                      {with(classWrite, attempt{end: endUnreachable}, alone), verdictHold},
+		"write, refused, another":             {with(classWrite, attempt{end: endUnreachable}), verdictElsewhere},
+		"write, refused, late":                {with(classWrite, attempt{end: endUnreachable}, late), verdictFail},
+		"write, refused before it streamed":   {with(classWrite, attempt{end: endUnreachable}, alone), verdictHold},
+		"write, broke before a byte":          {with(classWrite, attempt{end: endBroken}, alone), verdictHold},
+		"write, stale before a byte":          {with(classWrite, attempt{end: endBroken, reused: true}), verdictAgain},
+		"write, broke after a byte":           {with(classWrite, attempt{end: endBroken, sent: true}), verdictFail},
+		"write, stale after a byte":           {with(classWrite, attempt{end: endBroken, sent: true, reused: true}), verdictFail},
+		"write, timed out":                    {with(classWrite, attempt{end: endTimedOut, sent: true}), verdictFail},
+		"write, client left":                  {with(classWrite, attempt{end: endClientLeft}), verdictFail},
+		"read, 200":                           {with(classRead, answered(200, markNone)), verdictAnswer},
+		"read, 404":                           {with(classRead, answered(404, markNone)), verdictAnswer},
+		"read, 502":                           {with(classRead, answered(502, markNone)), verdictAnswer},
+		"read, 503":                           {with(classRead, answered(503, markNone)), verdictElsewhere},
+		"read, 503 by all":                    {with(classRead, answered(503, markNone), alone), verdictAnswer},
+		"read, 503 by all, for the moment":    {with(classRead, answered(503, markNone), alone, unready), verdictHold},
+		"read, 503, late":                     {with(classRead, answered(503, markNone), late), verdictAnswer},
+		"read, refused":                       {with(classRead, attempt{end: endUnreachable}), verdictElsewhere},
+		"read, refused by all":                {with(classRead, attempt{end: endUnreachable}, alone), verdictHold},
+		"read, stale":                         {with(classRead, attempt{end: endBroken, sent: true, reused: true}), verdictAgain},
+		"read, broke":                         {with(classRead, attempt{end: endBroken, sent: true}), verdictElsewhere},
+		"read, broke with all":                {with(classRead, attempt{end: endBroken, sent: true}, alone), verdictFail},
+		"read, timed out":                     {with(classRead, attempt{end: endTimedOut, sent: true}), verdictElsewhere},
+		"read, timed out with all":            {with(classRead, attempt{end: endTimedOut, sent: true}, alone), verdictFail},
+		"read, timed out, late":               {with(classRead, attempt{end: endTimedOut, sent: true}, late), verdictFail},
+		"read, body streamed, broke":          {with(classRead, attempt{end: endBroken, sent: true}, streamed), verdictFail},
+		"read, body streamed, 503":            {with(classRead, answered(503, markNone), streamed), verdictAnswer},
+		"read, client left":                   {with(classRead, attempt{end: endClientLeft, sent: true}), verdictFail},
+		"write, client left in a sent stream": {with(classWrite, attempt{end: endClientLeft, sent: true}, streamed), verdictFail},
+	} {
+		if got := decide(c.in); got != c.want {
+			t.Errorf("%s: verdict %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// No situation at all lets a write that may have been executed be sent again.
+func TestDecideNeverDoublesAWrite(t *testing.T) {
+	t.Parallel()
+	flags := []bool{false, true}
+	for end := endAnswered; end <= endClientLeft; end++ {
+		for _, m := range []mark{markNone, markNotApplied, markUnknown} {
+			for _, status := range []int{200, 500, 502, 503, 504} {
+				for i := range 32 {
+					s := situation{
+						class:   classWrite,
+						attempt: attempt{end: end, sent: true, status: status, mark: m, reused: flags[i&1], unready: flags[i>>1&1]},
+						whole:   flags[i>>2&1], others: flags[i>>3&1], time: flags[i>>4&1],
+					}
+					certain := end == endAnswered && m == markNotApplied
+					if v := decide(s); !certain && v != verdictAnswer && v != verdictFail {
+						t.Fatalf("%+v: verdict %d sends it again", s, v)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestView(t *testing.T) {
+	t.Parallel()
+	up := func(http string, term uint64, primary bool) Node {
+		return Node{HTTP: http, Up: true, Ready: true, Primary: primary, Term: term, backend: &backend{}}
+	}
+	down := func(n Node) Node { n.Up = false; return n }
+	suspect := func(n Node) Node { n.Suspect = true; return n }
+	lagging := func(n Node) Node { n.Ready = false; return n }
+	for name, c := range map[string]struct {
+		nodes    []Node
+		previous string
+		leader   int
+		readers  []int
+	}{
+		"none":                       {nil, "", -1, nil},
+		"one leads":                  {[]Node{up("a", 1, false), up("b", 1, true)}, "", 1, []int{0, 1}},
+		"the higher term":            {[]Node{up("a", 3, true), up("b", 4, true), up("c", 2, true)}, "a", 1, []int{0, 1, 2}},
+		"a follower's higher term":   {[]Node{up("a", 3, true), up("b", 9, false)}, "", 0, []int{0, 1}},
+		"no terms: the same stays":   {[]Node{up("a", 0, true), up("b", 0, true)}, "b", 1, []int{0, 1}},
+		"no terms: the first":        {[]Node{up("a", 0, true), up("b", 0, true)}, "", 0, []int{0, 1}},
+		"a leader that is down":      {[]Node{down(up("a", 5, true)), up("b", 4, true)}, "a", 1, []int{1}},
+		"a leader in doubt":          {[]Node{suspect(up("a", 5, true)), up("b", 5, false)}, "a", -1, []int{1}},
+		"a leader that is not ready": {[]Node{lagging(up("a", 5, true)), up("b", 5, false)}, "", 0, []int{1}},
+	} {
+		v := newView(c.nodes, c.previous)
+		if v.Leader != c.leader {
+			t.Errorf("%s: leader %d, want %d", name, v.Leader, c.leader)
+		}
+		if len(v.Readers) != len(c.readers) {
+			t.Errorf("%s: readers %v, want %v", name, v.Readers, c.readers)
+			continue
+		}
+		for i := range c.readers {
+			if v.Readers[i] != c.readers[i] {
+				t.Errorf("%s: readers %v, want %v", name, v.Readers, c.readers)
+			}
+		}
+	}
+}
+
+func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
+	t.Parallel()
+	var nodes []Node
+	for range 3 {
+		nodes = append(nodes, Node{Up: true, Ready: true, backend: &backend{}})
+	}
+	v := newView(nodes, "")
+	for turn := range uint64(6) {
+		if be := v.reader(turn, nil); be != nodes[turn%3].backend {
+			t.Errorf("turn %d", turn)
+		}
+	}
+	tried := []*backend{nodes[0].backend, nodes[1].backend}
+	for turn := range uint64(3) {
+		if be := v.reader(turn, tried); be != nodes[2].backend {
+			t.Errorf("turn %d with two tried", turn)
+		}
+	}
+	if v.reader(0, append(tried, nodes[2].backend)) != nil {
+		t.Error("all were tried")
+	}
+}
+
+func TestHint(t *testing.T) {
+	t.Parallel()
+	node := func(id, http string, term uint64, up bool) Node {
+		return Node{ID: id, HTTP: http, Term: term, Up: up, backend: &backend{}}
+	}
+	v := newView([]Node{node("n1", "a", 5, true), node("n2", "b", 5, true), node("n3", "c", 4, true), node("n4", "d", 6, false)}, "")
+	refuser := v.Nodes[0].backend
+	for name, c := range map[string]struct {
+		hint healthcheck.Leader
+		want int
+	}{
+		"by address":         {healthcheck.Leader{ID: "other", HTTP: "b"}, 1},
+		"by id":              {healthcheck.Leader{ID: "n2", HTTP: "unknown"}, 1},
+		"of an older term":   {healthcheck.Leader{ID: "n3", HTTP: "c"}, -1},
+		"down":               {healthcheck.Leader{ID: "n4", HTTP: "d"}, -1},
+		"the refuser itself": {healthcheck.Leader{ID: "n1", HTTP: "a"}, -1},
+		"unknown":            {healthcheck.Leader{ID: "n9", HTTP: "z"}, -1},
+		"none":               {healthcheck.Leader{}, -1},
+	} {
+		var want *backend
+		if c.want >= 0 {
+			want = v.Nodes[c.want].backend
+		}
+		if got := v.follow(c.hint, refuser); got != want {
+			t.Errorf("%s: wrong backend", name)
+		}
+	}
+}
+
+func TestRoster(t *testing.T) {
+	t.Parallel()
+	b := func(s string) Backend { return Backend{ID: s, HTTP: s, Health: s + "h"} }
+	report := func(primary bool, term uint64, members ...string) healthcheck.Report {
+		r := healthcheck.Report{Primary: primary, Term: term}
+		for _, m := range members {
+			r.Members = append(r.Members, healthcheck.Member{ID: m, HTTP: m, Health: m + "h"})
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		configured, current []Backend
+		reports             []healthcheck.Report
+		want                string
+	}{
+		"nobody reports":            {[]Backend{b("a")}, []Backend{b("a"), b("x")}, nil, "a x"},
+		"a follower reports":        {[]Backend{b("a")}, []Backend{b("a")}, []healthcheck.Report{report(false, 1, "a", "b")}, "a b"},
+		"the leader adds and drops": {[]Backend{b("a")}, []Backend{b("a"), b("x")}, []healthcheck.Report{report(true, 2, "a", "b")}, "a b"},
+		"configured ones stay":      {[]Backend{b("a"), b("c")}, []Backend{b("a"), b("c")}, []healthcheck.Report{report(true, 2, "b")}, "a c b"},
+		"the newest leader alone":   {[]Backend{b("a")}, []Backend{b("a")}, []healthcheck.Report{report(true, 2, "x"), report(true, 3, "b"), report(false, 9, "y")}, "a b"},
+		"without addresses":         {[]Backend{b("a")}, nil, []healthcheck.Report{{Primary: true, Members: []healthcheck.Member{{ID: "b", HTTP: "b"}, {ID: "c", Health: "c"}}}}, "a"},
+	} {
+		got := ""
+		for _, be := range roster(c.configured, c.current, c.reports) {
+			got += " " + be.HTTP
+		}
+		if got != " "+c.want {
+			t.Errorf("%s: got%s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	r := newRoutes(DefaultConfig())
+	for request, want := range map[[2]string]class{
+		{"GET", "/"}:              classRead,
+		{"HEAD", "/x"}:            classRead,
+		{"OPTIONS", "*"}:          classRead,
+		{"POST", "/kv"}:           classWrite,
+		{"POST", "/kv/get"}:       classRead,
+		{"POST", "/kv/get?a=b"}:   classRead,
+		{"POST", "/kv/get/"}:      classWrite,
+		{"POST", "//kv/get"}:      classWrite,
+		{"PUT", "/kv/get"}:        classWrite,
+		{"PATCH", "/"}:            classWrite,
+		{"DELETE", "/"}:           classWrite,
+		{"PROPFIND", "/"}:         classWrite,
+		{"POST", "/x?/kv/get"}:    classWrite,
+		{"POST", "/kv%2Fget"}:     classWrite,
+		{"POST", "/kv/../kv/get"}: classWrite,
+	} {
+		if got := r.classify([]byte(request[0]), []byte(request[1])); got != want {
+			t.Errorf("%v: %v", request, got)
+		}
+	}
+}
+
+func FuzzAnswerHead(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close, X\r\nX: y\r\n\r\n"))
+	f.Add([]byte("HTTP/1.0 304 \r\nTransfer-Encoding: chunked\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var a answer
+		if err := a.parse(b, false); err != nil {
+			return
+		}
+		if a.status < 100 || a.status > 599 || a.length < lengthToEnd || (a.length == lengthToEnd && a.keep) {
+			t.Errorf("%q: %+v", b, a)
+		}
+	})
+}

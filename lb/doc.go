@@ -1,0 +1,24 @@
+// Package lb is the balancer. Writes go to the leader, reads go round all
+// backends that can serve. While there is no leader, writes wait for one
+// instead of failing, and what certainly was not executed is sent again.
+//
+// How it is put together:
+//
+//   - view.go, members.go and decide.go hold the decisions: who leads, who
+//     reads, who belongs to the cluster, and what may follow a failed attempt.
+//     They are pure functions over values.
+//   - registry.go runs one healthcheck.Watcher a backend and publishes an
+//     immutable View of them all.
+//   - conn.go and pool.go hold connections to backends, exchange.go sends one
+//     request over one of them and says what became of it.
+//   - proxy.go serves a client's request: it picks, sends, decides, holds.
+//   - front.go accepts clients, admin.go answers operators.
+//
+// Backends are known only as HTTP addresses. Whether they are dengine nodes or
+// any other HTTP service is a matter of Config.Checks.
+//
+// A request is forwarded as its sender wrote it, apart from what RFC 9110
+// (section 7.6) asks of a proxy. An answer is passed on as the backend gave it,
+// with three exceptions: Date is the balancer's own, trailers are dropped, and
+// interim (1xx) answers other than an asked-for 101 are dropped.
+package lb

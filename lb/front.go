@@ -1,0 +1,277 @@
+package lb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dengine/dengine/internal/edge"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// tooMany is the answer to a connection over the limit.
+const tooMany = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 97\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
+	`{"error":"too_many_connections","message":"the balancer has all the connections it may have now"}`
+
+// lingering bounds the refused connections that are still being read from.
+const lingering = 64
+
+// unusedGrace is how long, after the port was closed, a connection may take to
+// bring its first request.
+const unusedGrace = 500 * time.Millisecond
+
+// front accepts clients and hands them to a server. A server's limits are fixed
+// when it is made, so new limits get a new server for new connections, while
+// the ones there are stay with theirs.
+type front struct {
+	ln     net.Listener
+	log    *zap.Logger
+	handle fasthttp.RequestHandler
+	stats  *stats
+
+	open atomic.Int64 // clients' connections
+
+	mu      sync.Mutex
+	limits  edge.Limits
+	current *generation
+	older   []*generation
+	conns   map[net.Conn]bool // whether a request has come
+	serving sync.WaitGroup    // generations and refused connections
+	linger  chan struct{}
+}
+
+// generation is one server and the listener that feeds it.
+type generation struct {
+	srv *fasthttp.Server
+	ln  *feed
+}
+
+func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle fasthttp.RequestHandler) *front {
+	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]bool), linger: make(chan struct{}, lingering)}
+	f.current = f.newGeneration(l)
+	return f
+}
+
+func (f *front) newGeneration(l edge.Limits) *generation {
+	srv := edge.NewServer(l, f.log, f.handle)
+	srv.StreamRequestBody = true
+	srv.Concurrency = 1 << 20 // the front counts for itself, and says so when it refuses
+	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
+		// What would be refused for its length is refused before it is sent.
+		if ctx.Request.Header.ContentLength() > l.BodyBytes {
+			edge.FromReadError(fasthttp.ErrBodyTooLarge, l).Write(ctx)
+			return fasthttp.StatusRequestEntityTooLarge
+		}
+		return fasthttp.StatusContinue
+	}
+	received := srv.HeaderReceived
+	srv.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		cfg := received(h)
+		if h.ContentLength() > l.BodyBytes {
+			// The server reads the first bytes of a body before anyone may look
+			// at the request; one is enough of what will be refused.
+			cfg.MaxRequestBodySize = 1
+		}
+		return cfg
+	}
+	srv.ConnState = func(c net.Conn, s fasthttp.ConnState) {
+		if s == fasthttp.StateClosed { // a hijacked one is forgotten by its handler
+			f.forget(c)
+		}
+	}
+	g := &generation{srv: srv, ln: newFeed(f.ln.Addr())}
+	f.serving.Go(func() {
+		if err := srv.Serve(g.ln); err != nil && !errors.Is(err, net.ErrClosed) {
+			f.log.Error("front server ended", zap.Error(err))
+		}
+	})
+	return g
+}
+
+// accept hands connections on until the listener is closed.
+func (f *front) accept() error {
+	for {
+		c, err := f.ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case outOfRoom(err):
+			f.log.Warn("cannot accept a connection", zap.Error(err))
+			time.Sleep(10 * time.Millisecond) // out of descriptors: some must close first
+			continue
+		case err != nil:
+			return fmt.Errorf("accept: %w", err)
+		}
+		f.admit(c)
+	}
+}
+
+// outOfRoom says that accepting failed for lack of something that others will
+// give back, or because the client left already.
+func outOfRoom(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) ||
+		errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ECONNABORTED)
+}
+
+// admit gives a connection to the newest server, or refuses it.
+func (f *front) admit(c net.Conn) {
+	for {
+		f.mu.Lock()
+		g, full := f.current, f.open.Load() >= int64(f.limits.Conns)
+		if !full {
+			f.conns[c] = false
+			f.open.Add(1)
+		}
+		f.mu.Unlock()
+		if full {
+			f.reject(c)
+			return
+		}
+		if g.ln.give(c) {
+			return
+		}
+		f.forget(c)
+		f.mu.Lock()
+		replaced := f.current != g
+		f.mu.Unlock()
+		if !replaced { // the front is shutting down
+			_ = c.Close()
+			return
+		}
+	}
+}
+
+// use notes that a request has come over a connection.
+func (f *front) use(c net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, there := f.conns[c]; there {
+		f.conns[c] = true
+	}
+}
+
+// forget counts a client's connection out, once.
+func (f *front) forget(c net.Conn) {
+	f.mu.Lock()
+	_, there := f.conns[c]
+	delete(f.conns, c)
+	f.mu.Unlock()
+	if there {
+		f.open.Add(-1)
+	}
+}
+
+// reject says why and closes. Closing at once, with a request unread, would
+// reset the connection and take the answer away with it.
+func (f *front) reject(c net.Conn) {
+	f.stats.rejected.Add(1)
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(c, tooMany)
+	closeWrite(c)
+	select {
+	case f.linger <- struct{}{}:
+		f.serving.Go(func() {
+			_, _ = io.Copy(io.Discard, io.LimitReader(c, 1<<20))
+			_ = c.Close()
+			<-f.linger
+		})
+	default:
+		_ = c.Close()
+	}
+}
+
+// reload puts new limits in force for new connections.
+func (f *front) reload(l edge.Limits) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	same := f.limits
+	same.Conns = l.Conns
+	f.limits = l
+	if same == l {
+		return
+	}
+	var busy []*generation
+	for _, g := range append(f.older, f.current) {
+		if g != f.current && g.srv.GetOpenConnectionsCount() <= 0 {
+			_ = g.ln.Close()
+			continue
+		}
+		busy = append(busy, g)
+	}
+	f.older, f.current = busy, f.newGeneration(l)
+}
+
+// shutdown takes no more connections, closes idle ones, and waits for the rest
+// until ctx ends.
+func (f *front) shutdown(ctx context.Context) error {
+	_ = f.ln.Close()
+	// The servers count a connection that never carried a request as busy for 5 s.
+	unused := time.AfterFunc(unusedGrace, func() { f.cut(func(used bool) bool { return !used }) })
+	defer unused.Stop()
+	f.mu.Lock()
+	all := append(append([]*generation(nil), f.older...), f.current)
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, g := range all {
+		wg.Go(func() { errs[i] = g.srv.ShutdownWithContext(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// cut closes the connections of clients that which picks.
+func (f *front) cut(which func(used bool) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c, used := range f.conns {
+		if which(used) {
+			_ = c.Close()
+		}
+	}
+}
+
+// feed is a listener whose connections are given to it.
+type feed struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newFeed(addr net.Addr) *feed {
+	return &feed{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+// give says whether the server took the connection.
+func (l *feed) give(c net.Conn) bool {
+	select {
+	case l.conns <- c:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+func (l *feed) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, io.EOF // what a server takes for an orderly end
+	}
+}
+
+func (l *feed) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *feed) Addr() net.Addr { return l.addr }

@@ -1,0 +1,188 @@
+package lb
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// framing is how a request's body goes to the backend.
+type framing struct {
+	length int // bytes; framingNone: no body; framingChunked: length unknown
+}
+
+const (
+	framingNone    = -2
+	framingChunked = -1
+)
+
+// headWriter turns the head a client sent into the one a backend gets. It keeps
+// its buffers between requests.
+type headWriter struct {
+	conn    connection
+	forward []byte // the client's X-Forwarded-For, joined
+	upgrade []byte // value of Upgrade where the request may switch protocols
+}
+
+// scan reads the Connection lines and says whether the head may be passed on.
+func (w *headWriter) scan(h *fasthttp.RequestHeader) bool {
+	w.conn.reset()
+	w.forward, w.upgrade = w.forward[:0], nil
+	s := fieldScanner{rest: h.RawHeaders()}
+	for s.next() {
+		switch s.name[0] | 0x20 {
+		case 'c':
+			if s.is("connection") {
+				w.conn.add(s.value)
+			}
+		case 'u':
+			if s.is("upgrade") {
+				w.upgrade = s.value
+			}
+		case 'x':
+			if s.is("x-forwarded-for") && len(s.value) > 0 {
+				if len(w.forward) > 0 {
+					w.forward = append(w.forward, ", "...)
+				}
+				w.forward = append(w.forward, s.value...)
+			}
+		}
+	}
+	// HTTP/2 over plain text is not an upgrade that a balancer of HTTP/1.1 may
+	// let through: what follows would bypass all of its rules.
+	if !w.conn.upgrade || !h.IsGet() || !h.IsHTTP11() || bytes.Contains(bytes.ToLower(w.upgrade), []byte("h2c")) {
+		w.upgrade = nil
+	}
+	return !s.bad
+}
+
+// write appends the head for the backend to dst. Everything that frames the
+// message or speaks of this hop is written anew, the rest as it came.
+func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, body framing, trust bool) []byte {
+	h := &ctx.Request.Header
+	dst = append(dst, h.Method()...)
+	dst = append(dst, ' ')
+	dst = append(dst, target...)
+	dst = append(dst, " HTTP/1.1\r\n"...)
+
+	host := h.Host()
+	if len(host) > 0 {
+		dst = appendField(dst, "Host", host)
+	} else { // only HTTP/1.0 comes without; HTTP/1.1 must not go without
+		dst = append(dst, "Host: "...)
+		dst = append(dst, ctx.LocalAddr().String()...)
+		dst = append(dst, '\r', '\n')
+	}
+	haveProto, haveHost := false, false
+	s := fieldScanner{rest: h.RawHeaders()}
+	for s.next() {
+		if hopByHop(s.name) || rewritten(s.name) || w.conn.names(s.name) {
+			continue
+		}
+		if claimsForwarding(s.name) {
+			if !trust || s.is("x-forwarded-for") {
+				continue
+			}
+			haveProto = haveProto || s.is("x-forwarded-proto")
+			haveHost = haveHost || s.is("x-forwarded-host")
+		}
+		dst = append(dst, s.name...)
+		dst = append(dst, ':', ' ')
+		dst = append(dst, s.value...)
+		dst = append(dst, '\r', '\n')
+	}
+
+	dst = append(dst, "X-Forwarded-For: "...)
+	if trust && len(w.forward) > 0 {
+		dst = append(dst, w.forward...)
+		dst = append(dst, ", "...)
+	}
+	dst = appendClientIP(dst, ctx.RemoteAddr())
+	dst = append(dst, '\r', '\n')
+	if !haveProto {
+		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+	}
+	if !haveHost && len(host) > 0 {
+		dst = appendField(dst, "X-Forwarded-Host", host)
+	}
+	if h.IsHTTP11() {
+		dst = append(dst, "Via: 1.1 dengine\r\n"...)
+	} else {
+		dst = append(dst, "Via: 1.0 dengine\r\n"...)
+	}
+	if w.upgrade != nil {
+		dst = append(dst, "Connection: Upgrade\r\n"...)
+		dst = appendField(dst, "Upgrade", w.upgrade)
+	}
+	switch {
+	case body.length >= 0:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(body.length), 10)
+		dst = append(dst, '\r', '\n')
+	case body.length == framingChunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(dst, '\r', '\n')
+}
+
+// rewritten names the headers that write sets itself, and those that only the
+// balancer may send: identities of writes.
+func rewritten(name []byte) bool {
+	switch name[0] | 0x20 {
+	case 'h':
+		return equalFold(name, "host") || equalFold(name, "http2-settings")
+	case 'c':
+		return equalFold(name, "content-length")
+	case 'e':
+		return equalFold(name, "expect") // it has been met already
+	case 'd':
+		return equalFold(name, "dengine-session") || equalFold(name, "dengine-sequence") || equalFold(name, "dengine-acked")
+	}
+	return false
+}
+
+func claimsForwarding(name []byte) bool {
+	switch name[0] | 0x20 {
+	case 'x':
+		return equalFold(name, "x-forwarded-for") || equalFold(name, "x-forwarded-proto") || equalFold(name, "x-forwarded-host")
+	case 'f':
+		return equalFold(name, "forwarded")
+	}
+	return false
+}
+
+// originForm cuts scheme and authority off an absolute-form target; the edge
+// has made sure that the authority is the Host (RFC 9112, section 3.2.2).
+func originForm(target []byte) []byte {
+	if target[0] == '/' || string(target) == "*" {
+		return target
+	}
+	_, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok {
+		return target
+	}
+	i := bytes.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return []byte("/")
+	case rest[i] == '?':
+		return append([]byte("/"), rest[i:]...)
+	}
+	return rest[i:]
+}
+
+func appendField(dst []byte, name string, value []byte) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ':', ' ')
+	dst = append(dst, value...)
+	return append(dst, '\r', '\n')
+}
+
+func appendClientIP(dst []byte, addr net.Addr) []byte {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().AppendTo(dst)
+	}
+	return append(dst, "unknown"...)
+}

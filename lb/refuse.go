@@ -1,0 +1,87 @@
+package lb
+
+import (
+	"github.com/dengine/dengine/internal/edge"
+	"github.com/valyala/fasthttp"
+)
+
+// Headers of the contract between balancer and nodes.
+const (
+	headerOutcome     = "Dengine-Outcome"
+	outcomeNotApplied = "not-applied"
+	outcomeUnknown    = "unknown"
+	headerRetryAfter  = "Retry-After"
+	// retryAfter is in seconds: elections take less than one.
+	retryAfter = "1"
+)
+
+// statusClientLeft is what logs and metrics show for a request whose client did
+// not wait for the answer. It is never sent.
+const statusClientLeft = 499
+
+// refuse answers a request that was never sent to a backend.
+func refuse(x *exchange, p *edge.Problem) {
+	p.Write(x.ctx)
+	if x.class == classWrite {
+		x.ctx.Response.Header.Set(headerOutcome, outcomeNotApplied)
+	}
+}
+
+// giveUp answers a request that waited in vain. No byte of it is with any
+// backend that may still execute it.
+func (b *Balancer) giveUp(x *exchange, w waited) {
+	p := &edge.Problem{Status: fasthttp.StatusServiceUnavailable}
+	switch {
+	case w == waitLeft:
+		x.ctx.SetConnectionClose()
+		x.ctx.SetStatusCode(statusClientLeft)
+		return
+	case w == waitFull:
+		p.Code, p.Message = "overloaded", "too many requests wait for a backend already: send the request again later"
+	case x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader:
+		p.Code, p.Message = "no_leader", "no leader took the write within "+x.set.cfg.HoldTimeout.String()+": it was not applied, send it again"
+	default:
+		p.Code, p.Message = "no_backend", "no backend could serve the request within "+x.set.cfg.HoldTimeout.String()+": send it again"
+	}
+	refuse(x, p)
+	x.ctx.Response.Header.Set(headerRetryAfter, retryAfter)
+}
+
+// fail answers a request whose last attempt gave no answer.
+func (b *Balancer) fail(x *exchange, a attempt) {
+	if a.end == endClientLeft {
+		edge.FromReadError(x.problem, x.set.cfg.Limits).Write(x.ctx)
+		x.setOutcome(a)
+		return
+	}
+	if !a.sent {
+		b.giveUp(x, waitExpired)
+		return
+	}
+	p := &edge.Problem{Status: fasthttp.StatusBadGateway, Code: "upstream_broken",
+		Message: "the backend's answer broke off or was not valid HTTP"}
+	if a.end == endTimedOut {
+		p = &edge.Problem{Status: fasthttp.StatusGatewayTimeout, Code: "upstream_timeout",
+			Message: "the backend did not answer in time"}
+	}
+	if x.class == classWrite {
+		p.Message += ": the write may have been applied, look before sending it again"
+		b.inDoubt.Add(1)
+	}
+	if x.stream != nil && !x.ended {
+		p.Close = true // the rest of the body would be taken for the next request
+	}
+	p.Write(x.ctx)
+	x.setOutcome(a)
+}
+
+func (x *exchange) setOutcome(a attempt) {
+	if x.class != classWrite {
+		return
+	}
+	outcome := outcomeNotApplied
+	if a.sent {
+		outcome = outcomeUnknown
+	}
+	x.ctx.Response.Header.Set(headerOutcome, outcome)
+}

@@ -1,0 +1,228 @@
+package lb
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dengine/dengine/healthcheck"
+	"go.uber.org/zap"
+)
+
+// registry keeps the backends, watches them, and publishes Views.
+type registry struct {
+	ctx  context.Context // ends all watchers
+	log  *zap.Logger
+	wg   sync.WaitGroup
+	view atomic.Pointer[View]
+
+	elections atomic.Uint64 // how often the leader changed
+
+	mu       sync.Mutex
+	cfg      Config
+	backends []*backend
+}
+
+// newRegistry prepares the backends of cfg; start watches them.
+func newRegistry(ctx context.Context, cfg Config, log *zap.Logger) *registry {
+	g := &registry{ctx: ctx, cfg: cfg, log: log}
+	for _, be := range configured(cfg) {
+		g.backends = append(g.backends, g.add(be))
+	}
+	g.publish()
+	return g
+}
+
+// start begins to watch.
+func (g *registry) start() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, be := range g.backends {
+		g.watch(be)
+	}
+}
+
+// wait returns once every watcher has ended; the context must have ended.
+func (g *registry) wait() {
+	g.wg.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, be := range g.backends {
+		be.pool.close()
+	}
+}
+
+// configured are a configuration's own backends, health address filled in.
+func configured(cfg Config) []Backend {
+	out := append([]Backend(nil), cfg.Backends...)
+	for i := range out {
+		if out[i].Health == "" {
+			out[i].Health = out[i].HTTP
+		}
+	}
+	return out
+}
+
+func (g *registry) add(be Backend) *backend {
+	return &backend{Backend: be, pool: newPool(be.HTTP, limitsOf(g.cfg))}
+}
+
+func limitsOf(cfg Config) poolLimits {
+	return poolLimits{
+		open: cfg.UpstreamConns, idle: cfg.UpstreamIdleConns, idleFor: cfg.UpstreamIdleTimeout,
+		bufferSize: cfg.Limits.HeaderBytes,
+	}
+}
+
+// watch starts a watcher; the lock is held.
+func (g *registry) watch(be *backend) {
+	ctx, stop := context.WithCancel(g.ctx)
+	var w *healthcheck.Watcher
+	w = healthcheck.NewWatcher(be.Health, g.cfg.Checks, g.log.With(zap.String("backend", be.name())), func(o healthcheck.Observation) {
+		g.observe(be, w, o)
+	})
+	be.watcher, be.stop = w, stop
+	g.wg.Go(func() { w.Run(ctx) })
+}
+
+// observe takes one observation. Watchers call it; it must not wait for one.
+func (g *registry) observe(be *backend, from *healthcheck.Watcher, o healthcheck.Observation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if be.watcher != from {
+		return // it watches no more
+	}
+	be.seen, be.suspect = o, false
+	if g.cfg.Discover && g.cfg.Checks.Mode == healthcheck.ModeRole && len(o.Report.Members) > 0 {
+		g.reconcile()
+	}
+	g.publish()
+}
+
+// reconcile adds and removes backends; the lock is held.
+func (g *registry) reconcile() {
+	var current []Backend
+	var reports []healthcheck.Report
+	for _, be := range g.backends {
+		current = append(current, be.Backend)
+		if be.seen.Up {
+			reports = append(reports, be.seen.Report)
+		}
+	}
+	g.apply(roster(configured(g.cfg), current, reports))
+}
+
+// apply makes want the backends, keeping those that stay; the lock is held.
+func (g *registry) apply(want []Backend) {
+	var next []*backend
+	for _, w := range want {
+		var keep *backend
+		for _, be := range g.backends {
+			if be.Backend == w || (be.HTTP == w.HTTP && be.Health == w.Health && w.ID == "") {
+				keep = be
+			}
+		}
+		if keep == nil {
+			keep = g.add(w)
+			g.watch(keep)
+			g.log.Info("backend added", zap.String("backend", keep.name()), zap.String("http", w.HTTP), zap.String("health", w.Health))
+		}
+		next = append(next, keep)
+	}
+	for _, be := range g.backends {
+		if contains(next, be) {
+			continue
+		}
+		g.log.Info("backend removed", zap.String("backend", be.name()), zap.String("http", be.HTTP))
+		be.stop()
+		be.watcher = nil
+		be.pool.close()
+	}
+	g.backends = next
+}
+
+// reload takes a new configuration, and watches anew where checks differ.
+func (g *registry) reload(cfg Config, checksDiffer bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cfg = cfg
+	want := configured(cfg)
+	if cfg.Discover && cfg.Checks.Mode == healthcheck.ModeRole {
+		var reports []healthcheck.Report
+		for _, be := range g.backends {
+			reports = append(reports, be.seen.Report)
+		}
+		want = roster(want, nil, reports)
+	}
+	g.apply(want)
+	for _, be := range g.backends {
+		be.pool.configure(limitsOf(cfg))
+		if checksDiffer {
+			be.stop()
+			g.watch(be)
+		}
+	}
+	g.publish()
+}
+
+// publish makes a View of what is known and wakes whoever waits, where it
+// changes the way of a request; the lock is held.
+func (g *registry) publish() {
+	nodes := make([]Node, len(g.backends))
+	for i, be := range g.backends {
+		nodes[i] = be.node()
+	}
+	old := g.view.Load()
+	v := newView(nodes, old.leaderAddr())
+	if sameRoutes(old, v) {
+		v.changed = old.changed
+		g.view.Store(v)
+		return
+	}
+	g.view.Store(v)
+	if old != nil {
+		close(old.changed)
+		if v.leaderAddr() != old.leaderAddr() {
+			g.tell(v)
+		}
+	}
+}
+
+func (g *registry) tell(v *View) {
+	if v.Leader < 0 {
+		g.log.Info("no leader")
+		return
+	}
+	g.elections.Add(1)
+	n := v.Nodes[v.Leader]
+	g.log.Info("leader", zap.String("node", n.ID), zap.String("http", n.HTTP), zap.Uint64("term", n.Term))
+}
+
+// doubt takes a backend out until its next report: a request has shown its last
+// one to be wrong. A new report is asked for at once.
+func (g *registry) doubt(be *backend) {
+	g.mu.Lock()
+	if !be.suspect {
+		be.suspect = true
+		g.publish()
+	}
+	g.mu.Unlock()
+	g.poke(be)
+}
+
+// poke asks for a new report.
+func (g *registry) poke(be *backend) {
+	g.mu.Lock()
+	w := be.watcher
+	g.mu.Unlock()
+	if w != nil {
+		w.Poke()
+	}
+}
+
+// all are the backends now.
+func (g *registry) all() []*backend {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]*backend(nil), g.backends...)
+}

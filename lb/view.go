@@ -1,0 +1,138 @@
+package lb
+
+import "github.com/dengine/dengine/healthcheck"
+
+// Node is what the balancer knows of one backend at one moment.
+type Node struct {
+	ID      string
+	HTTP    string
+	Health  string
+	Up      bool // answers its checks
+	Ready   bool // can serve reads
+	Primary bool // says that it takes writes
+	Role    healthcheck.Role
+	Term    uint64
+	Applied uint64
+	// Suspect says that a request has shown the last report to be wrong: the
+	// backend refused a write as not the leader, or refused the connection. It
+	// is out until its next report.
+	Suspect bool
+
+	backend *backend
+}
+
+// View is an immutable picture of all backends. Requests are routed by the
+// newest one.
+type View struct {
+	Nodes   []Node
+	Leader  int   // index in Nodes; -1: none is known
+	Readers []int // indexes in Nodes of those that can serve reads
+
+	// changed is closed once a View that routes otherwise was published.
+	changed chan struct{}
+}
+
+// newView works out who leads and who reads. previous is the HTTP address of
+// the leader so far: of several that claim to lead in the same term (services
+// that know no terms all claim term 0) it stays.
+func newView(nodes []Node, previous string) *View {
+	v := &View{Nodes: nodes, Leader: leaderOf(nodes, previous), changed: make(chan struct{})}
+	for i, n := range nodes {
+		if n.Up && n.Ready && !n.Suspect {
+			v.Readers = append(v.Readers, i)
+		}
+	}
+	return v
+}
+
+// leaderOf picks the one with the highest term of those that say they lead.
+func leaderOf(nodes []Node, previous string) int {
+	best := -1
+	for i, n := range nodes {
+		if !n.Up || !n.Primary || n.Suspect {
+			continue
+		}
+		if best < 0 || n.Term > nodes[best].Term || (n.Term == nodes[best].Term && n.HTTP == previous) {
+			best = i
+		}
+	}
+	return best
+}
+
+// sameRoutes says whether requests go the same ways in both views.
+func sameRoutes(a, b *View) bool {
+	if a == nil || len(a.Readers) != len(b.Readers) || a.leader() != b.leader() {
+		return false
+	}
+	for i, r := range a.Readers {
+		if a.Nodes[r].backend != b.Nodes[b.Readers[i]].backend {
+			return false
+		}
+	}
+	return true
+}
+
+// leader is the backend that takes writes, or nil.
+func (v *View) leader() *backend {
+	if v.Leader < 0 {
+		return nil
+	}
+	return v.Nodes[v.Leader].backend
+}
+
+// leaderAddr is its HTTP address, or "".
+func (v *View) leaderAddr() string {
+	if v == nil || v.Leader < 0 {
+		return ""
+	}
+	return v.Nodes[v.Leader].HTTP
+}
+
+// reader is the turn-th reader that is not among the tried ones, or nil.
+func (v *View) reader(turn uint64, tried []*backend) *backend {
+	n := uint64(len(v.Readers))
+	for i := range n {
+		be := v.Nodes[v.Readers[(turn+i)%n]].backend
+		if !contains(tried, be) {
+			return be
+		}
+	}
+	return nil
+}
+
+// follow resolves a leader hint that refuser gave: a backend that is up, known
+// by its HTTP address or else by its id, and not of an older term.
+func (v *View) follow(hint healthcheck.Leader, refuser *backend) *backend {
+	var term uint64
+	for _, n := range v.Nodes {
+		if n.backend == refuser {
+			term = n.Term
+		}
+	}
+	match := func(same func(Node) bool) *backend {
+		for _, n := range v.Nodes {
+			if same(n) && n.Up && n.Term >= term && n.backend != refuser {
+				return n.backend
+			}
+		}
+		return nil
+	}
+	if hint.HTTP != "" {
+		if be := match(func(n Node) bool { return n.HTTP == hint.HTTP }); be != nil {
+			return be
+		}
+	}
+	if hint.ID == "" {
+		return nil
+	}
+	return match(func(n Node) bool { return n.ID == hint.ID })
+}
+
+func contains(list []*backend, be *backend) bool {
+	for _, one := range list {
+		if one == be {
+			return true
+		}
+	}
+	return false
+}
