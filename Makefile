@@ -20,11 +20,11 @@ down: build ## ends what `make up` started in another terminal
 
 test: build ## every test; fetches what the proxies' tests need first
 	@.ci/proxies
-	$(GO) test -timeout 20m $(PKGS)
+	$(GO) test -count=1 -timeout 20m $(PKGS)
 
 race: build ## every test, with the race detector
 	@.ci/proxies
-	$(GO) test -race -timeout 30m $(PKGS)
+	$(GO) test -count=1 -race -timeout 30m $(PKGS)
 
 e2e: build ## only the tests that run the real programs
 	$(GO) test -count=1 -v -timeout 20m ./internal/e2e

@@ -11,6 +11,11 @@ import (
 	"go.uber.org/zap"
 )
 
+// maxAppendEntries is how many entries raft reads from the log for one message,
+// before transport cuts them by bytes: what is cut was read for nothing. Since
+// writes share entries, a few entries are many writes.
+const maxAppendEntries = 16
+
 // core is what there is once raft runs.
 type core struct {
 	raft      *raft.Raft
@@ -102,6 +107,7 @@ func (n *Node) raftConfig() (*raft.Config, error) {
 	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
 	cfg.TrailingLogs = n.cfg.TrailingLogs
 	cfg.BatchApplyCh = true
+	cfg.MaxAppendEntries = maxAppendEntries
 	cfg.Logger = newRaftLog(n.log)
 	// raft insists on fast enough applying; a restart replays the log anyway.
 	if err := raft.ValidateConfig(cfg); err != nil {
