@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/node"
 )
 
@@ -110,7 +111,7 @@ func TestLateNodeJoins(t *testing.T) {
 		t.Fatalf("two of three: %+v", w)
 	}
 	c.start(2)
-	eventually(t, "the late node to follow", func() error {
+	harness.Eventually(t, "the late node to follow", func() error {
 		if r := c.role(2, ""); !r.Replica {
 			return fmt.Errorf("%+v", r)
 		}
@@ -141,7 +142,7 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, "the wiped node to say so", says)
+	harness.Eventually(t, "the wiped node to say so", says)
 	w := c.do("PUT", c.api(wiped, "/kv/a"), "x")
 	if w.status != 503 || w.code() != "starting" || !strings.Contains(w.body, "lost its memory") {
 		t.Errorf("a write at it: %+v", w)
@@ -149,7 +150,7 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 
 	// The other two go on; with one of them gone nobody may be elected.
 	c.stop(l)
-	eventually(t, "the survivor to miss its leader", func() error {
+	harness.Eventually(t, "the survivor to miss its leader", func() error {
 		if r := c.role(survivor, ""); r.Leader.ID != "" && r.Role != healthcheck.RoleCandidate {
 			return fmt.Errorf("%+v", r)
 		}
@@ -162,10 +163,10 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 	// A restart does not make it forget that it forgot.
 	c.stop(wiped)
 	c.start(wiped)
-	eventually(t, "the wiped node to say so again", says)
+	harness.Eventually(t, "the wiped node to say so again", says)
 
 	c.start(l)
-	eventually(t, "a leader of the two that remember", func() error {
+	harness.Eventually(t, "a leader of the two that remember", func() error {
 		for _, i := range []int{l, survivor} {
 			if c.role(i, "").Primary {
 				return nil
@@ -174,7 +175,7 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 		return errors.New("none is primary")
 	})
 	for _, i := range []int{l, survivor} {
-		eventually(t, "the write to be there", func() error {
+		harness.Eventually(t, "the write to be there", func() error {
 			if r := c.do("GET", c.api(i, "/kv/a"), ""); r.body != `{"value":"precious"}` {
 				return fmt.Errorf("%s: %+v", c.configs[i].ID, r)
 			}
@@ -214,7 +215,7 @@ func TestLeaderWithoutQuorum(t *testing.T) {
 	for _, i := range c.others(l) {
 		c.stop(i)
 	}
-	eventually(t, "the leader to stop saying so", func() error {
+	harness.Eventually(t, "the leader to stop saying so", func() error {
 		p, r := c.do("GET", c.health(l, "/primary"), ""), c.do("GET", c.health(l, "/replica"), "")
 		if p.status != 503 || r.status != 503 {
 			return fmt.Errorf("%+v %+v", p, r)
@@ -252,7 +253,7 @@ func TestLongPoll(t *testing.T) {
 		if r.Epoch == now.Epoch {
 			t.Errorf("the epoch did not change: %+v", r)
 		}
-	case <-time.After(patience):
+	case <-time.After(harness.Patience):
 		t.Fatal("a change of leader did not end the poll")
 	}
 	c.leader()
@@ -277,7 +278,7 @@ func TestSnapshotAndTruncation(t *testing.T) {
 			t.Fatalf("%+v", w)
 		}
 	}
-	eventually(t, "a snapshot, and a log that begins behind the follower", func() error {
+	harness.Eventually(t, "a snapshot, and a log that begins behind the follower", func() error {
 		if s := c.nodes[l].Status(); s.Snapshot.Index < 100 || s.Log.First < 100 {
 			return fmt.Errorf("snapshot %+v, log %+v", s.Snapshot, s.Log)
 		}
@@ -310,7 +311,7 @@ func TestPrimaryHasAppliedEverything(t *testing.T) {
 		}
 		c.stop(l)
 		var v node.Value
-		eventually(t, "the next primary", func() error {
+		harness.Eventually(t, "the next primary", func() error {
 			for _, n := range c.nodes {
 				if n == nil || !n.Report().Primary {
 					continue

@@ -4,23 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/node"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 )
-
-// patience is how long a test waits for something that must happen. It is long:
-// a test that fails for want of it has found something.
-const patience = 20 * time.Second
 
 // cluster is a real cluster in this process: real sockets, real disks.
 type cluster struct {
@@ -34,10 +29,10 @@ type cluster struct {
 func newCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, nodes: make([]*node.Node, n), client: &http.Client{
-		Timeout:   patience,
+		Timeout:   harness.Patience,
 		Transport: &http.Transport{DisableKeepAlives: true},
 	}}
-	ports := freePorts(t, 3*n)
+	ports := harness.FreePorts(t, 3*n)
 	var members []node.Member
 	for i := range n {
 		members = append(members, node.Member{
@@ -100,7 +95,7 @@ func (c *cluster) stop(i int) {
 func (c *cluster) leader() int {
 	c.t.Helper()
 	var at int
-	eventually(c.t, "one leader that all follow", func() error {
+	harness.Eventually(c.t, "one leader that all follow", func() error {
 		at = -1
 		for i, n := range c.nodes {
 			if n != nil && n.Report().Primary {
@@ -200,7 +195,7 @@ func (c *cluster) hash(i int) string {
 // sameState waits until all running nodes have the same state, byte for byte.
 func (c *cluster) sameState() {
 	c.t.Helper()
-	eventually(c.t, "the same state on every node", func() error {
+	harness.Eventually(c.t, "the same state on every node", func() error {
 		first := ""
 		for i, n := range c.nodes {
 			if n == nil {
@@ -215,41 +210,6 @@ func (c *cluster) sameState() {
 		}
 		return nil
 	})
-}
-
-// eventually polls until check gives nil.
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %v for %s: %v", patience, what, err)
-		}
-	}
-}
-
-// freePorts returns loopback addresses that were free a moment ago, all held at
-// once so that they differ.
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	var out []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
-	}
-	return out
 }
 
 // opaque is a URL whose path is sent as it stands.

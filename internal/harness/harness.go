@@ -132,16 +132,24 @@ func Prepare(t testing.TB, o Options) *Cluster {
 	return c
 }
 
-// pickPorts returns loopback addresses that were free a moment ago.
+// pickPorts returns the addresses that a cluster gets.
 func pickPorts(t testing.TB, n int, o Options) []string {
 	t.Helper()
-	var out []string
-	if o.Standard {
-		for i := range o.Nodes {
-			out = append(out, loopback(8081+i), loopback(10001+i), loopback(9081+i))
-		}
-		return append(out, loopback(8080), loopback(8088))
+	if !o.Standard {
+		return FreePorts(t, n)
 	}
+	var out []string
+	for i := range o.Nodes {
+		out = append(out, loopback(8081+i), loopback(10001+i), loopback(9081+i))
+	}
+	return append(out, loopback(8080), loopback(8088))
+}
+
+// FreePorts returns n loopback addresses that were free a moment ago, all held
+// at once so that they differ.
+func FreePorts(t testing.TB, n int) []string {
+	t.Helper()
+	var out []string
 	for range n {
 		ln, err := net.Listen("tcp", loopback(0))
 		if err != nil {

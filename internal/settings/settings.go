@@ -183,25 +183,9 @@ func (s *Set) readFile() (map[string][]string, error) {
 func flatten(v any) ([]string, error) {
 	switch v := v.(type) {
 	case []any:
-		out := []string{}
-		for _, one := range v {
-			inner, err := flatten(one)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, inner...)
-		}
-		return out, nil
+		return flattenAll(v)
 	case []map[string]any:
-		out := []string{}
-		for _, one := range v {
-			inner, err := flatten(one)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, inner...)
-		}
-		return out, nil
+		return flattenAll(v)
 	case map[string]any:
 		var parts []string
 		for _, k := range slices.Sorted(maps.Keys(v)) {
@@ -219,6 +203,18 @@ func flatten(v any) ([]string, error) {
 		return []string{fmt.Sprint(v)}, nil
 	}
 	return nil, fmt.Errorf("a %T cannot be a setting", v)
+}
+
+func flattenAll[T any](list []T) ([]string, error) {
+	out := []string{}
+	for _, one := range list {
+		inner, err := flatten(one)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, inner...)
+	}
+	return out, nil
 }
 
 // Print writes every setting in force as a TOML file would have it, each with
