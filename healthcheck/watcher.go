@@ -85,6 +85,7 @@ func (w *Watcher) longPolls(ctx context.Context) {
 		err    error
 	}
 	for ctx.Err() == nil {
+		asked := time.Now()
 		got := make(chan answer, 1)
 		go func() {
 			r, err := w.prober.Role(epoch, wait)
@@ -105,6 +106,11 @@ func (w *Watcher) longPolls(ctx context.Context) {
 		}
 		pause = retryFloor
 		w.answer(a.report)
+		if a.report.Epoch == epoch && time.Since(asked) < wait/2 {
+			// Nothing new and no wait: the backend has too many waiters, or
+			// something in between does not let requests wait.
+			sleep(ctx, w.checks.Interval)
+		}
 		epoch, wait = a.report.Epoch, max(w.checks.LongPoll, time.Millisecond)
 		if w.checks.LongPoll == 0 {
 			sleep(ctx, w.checks.Interval)

@@ -84,7 +84,7 @@ func New(cfg Config, log *zap.Logger) (*Balancer, error) {
 	b.set.Store(&settings{cfg: cfg, routes: newRoutes(cfg), access: access})
 	b.registry = newRegistry(b.ctx, cfg, log.Named("backends"))
 	b.front = newFront(ln, cfg.Limits, log.Named("front"), b.stats, b.serve)
-	b.admin = edge.NewServer(adminLimits(), log.Named("admin"), b.serveAdmin)
+	b.admin = edge.NewServer(adminLimits(), log.Named("admin"), b.serveAdmin, nil)
 	return b, nil
 }
 

@@ -19,6 +19,18 @@ const (
 // not wait for the answer. It is never sent.
 const statusClientLeft = 499
 
+// stampOutcome says what became of a request that package edge answered.
+func stampOutcome(ctx *fasthttp.RequestCtx, handled bool) {
+	if ctx.IsGet() || ctx.IsHead() {
+		return
+	}
+	outcome := outcomeNotApplied
+	if handled { // the handler panicked, and nobody knows where
+		outcome = outcomeUnknown
+	}
+	ctx.Response.Header.Set(headerOutcome, outcome)
+}
+
 // refuse answers a request that was never sent to a backend.
 func refuse(x *exchange, p *edge.Problem) {
 	p.Write(x.ctx)

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,19 +17,18 @@ import (
 // A node with an empty directory must find out whether it is new or has lost its
 // memory: it may have voted, or acknowledged entries, and forgotten it. So every
 // empty directory gets an incarnation, and before the node takes part in Raft
-// its peers write that incarnation down:
+// enough of its peers write that incarnation down, on disk. A peer that remembers
+// another incarnation says so, and then the node has lost its memory: it never
+// votes until it is removed and joined anew.
 //
-//   - It may found the cluster when a majority, itself included, has written its
-//     incarnation down while empty too. A peer that founded the cluster
-//     meanwhile still counts: it says that it was empty when it wrote.
-//   - It may come late to a cluster that is running already when a majority of
-//     all members, itself not included, has written its incarnation down.
-//   - A peer that remembers another incarnation of it says so, and then it has
-//     lost its memory: it never votes again until it is removed and joined anew.
-//
-// Whoever took part was written down by n/2 others at least. Whoever comes late
-// asks n/2+1 of the n-1 others; the two sets share a peer, who remembers. That
-// holds as long as a majority's disks survive.
+// How many is enough? With n voters, f = n/2 of them may lose their disks. A node
+// that took part was written down by R peers; when it comes back empty it finds R
+// peers again, of which f-1 may have been emptied as well. One who remembers is
+// among them if R + R - (n-1) > f-1, that is R >= 3f/2. Fewer, such as the
+// majority that Raft needs for everything else, would not do: two of three that
+// found a cluster could not be told, later, from one of them wiped and the third
+// one new. The price: the very first start of three nodes takes all three, of
+// five takes four, of seven six. Once a node has taken part it starts alone.
 
 // question is what nodes ask each other beside raft's RPCs.
 type question struct {
@@ -36,7 +37,6 @@ type question struct {
 }
 
 type identify struct {
-	From        string `json:"from"`
 	Incarnation string `json:"incarnation"`
 	Members     string `json:"members"` // digest of its initial cluster
 }
@@ -49,36 +49,22 @@ type reply struct {
 
 // whoIsWho is what a peer says to an empty node.
 type whoIsWho struct {
-	// Empty: the peer had not taken part in Raft either when it wrote the caller's
-	// incarnation down.
-	Empty bool `json:"empty"`
-	// Incarnation is the peer's own while it is empty, for the caller to write
-	// down in its turn.
-	Incarnation string `json:"incarnation,omitempty"`
 	// Remembered is the incarnation of the caller that the peer has on disk: the
 	// caller's own, unless it has lost its memory.
 	Remembered string `json:"remembered"`
-	Members    string `json:"members"`
 }
 
 // records are the incarnations that a node has written down, by node id.
-type records map[string]record
+type records map[string]string
 
-type record struct {
-	Incarnation string `json:"incarnation"`
-	WhileEmpty  bool   `json:"while_empty"` // the writer was empty itself then
-}
-
-// note writes a peer's incarnation down unless one is known; changed says
-// whether that has to go to disk before anyone is told.
-func (r records) note(id, incarnation string, empty bool) (known record, changed bool) {
-	known, ok := r[id]
-	if ok && (known.Incarnation != incarnation || known.WhileEmpty || !empty) {
+// note writes a peer's incarnation down unless one is known, and returns the one
+// that is; changed says whether that has to go to disk before anyone is told.
+func (r records) note(id, incarnation string) (known string, changed bool) {
+	if known, ok := r[id]; ok {
 		return known, false
 	}
-	known = record{incarnation, empty}
-	r[id] = known
-	return known, true
+	r[id] = incarnation
+	return incarnation, true
 }
 
 // memory is a node's records, on disk.
@@ -88,25 +74,35 @@ type memory struct {
 	peers records
 }
 
-func openMemory(path string) (*memory, error) {
-	m := &memory{path: path, peers: make(records)}
-	if err := readJSONIfThere(path, &m.peers); err != nil {
-		return nil, err
+// openMemory reads the records, or begins them in a directory that is new.
+func openMemory(path string, joined bool) (*memory, error) {
+	m := &memory{path: path}
+	err := readJSON(path, &m.peers)
+	if errors.Is(err, os.ErrNotExist) && !joined {
+		m.peers = make(records)
+		return m, writeJSON(path, m.peers)
+	}
+	if err == nil && m.peers == nil {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what is known of the peers, %s: %w: restore it from a copy, "+
+			"or empty the data directory and join the node again", path, err)
 	}
 	return m, nil
 }
 
 // note is records.note, on disk when it returns.
-func (m *memory) note(id, incarnation string, empty bool) (record, error) {
+func (m *memory) note(id, incarnation string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known, changed := m.peers.note(id, incarnation, empty)
+	known, changed := m.peers.note(id, incarnation)
 	if !changed {
 		return known, nil
 	}
 	if err := writeJSON(m.path, m.peers); err != nil {
 		delete(m.peers, id)
-		return record{}, err
+		return "", err
 	}
 	return known, nil
 }
@@ -123,24 +119,28 @@ func membersDigest(members []Member) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// answer is this node's side of every question.
-func (n *Node) answer(q question) reply {
+// answer is this node's side of every question; from is who asks.
+func (n *Node) answer(from string, q question) reply {
 	if q.Identify == nil {
 		return reply{Error: "unknown question: the nodes' versions differ"}
 	}
-	known, err := n.memory.note(q.Identify.From, q.Identify.Incarnation, n.empty.Load())
+	switch _, member := n.cfg.member(from); {
+	case !member:
+		return reply{Error: fmt.Sprintf("the initial cluster of %s does not name %s", n.cfg.ID, from)}
+	case q.Identify.Members != membersDigest(n.cfg.InitialCluster) && !n.joined.Load():
+		return reply{Error: fmt.Sprintf("%s has another initial cluster than %s: give all nodes the same", n.cfg.ID, from)}
+	case n.lost.Load():
+		return reply{Error: n.cfg.ID + " has lost its memory and cannot vouch for anyone"}
+	}
+	known, err := n.memory.note(from, q.Identify.Incarnation)
 	if err != nil {
-		n.log.Error("cannot remember a peer", zap.String("peer", q.Identify.From), zap.Error(err))
+		n.log.Error("cannot remember a peer", zap.String("peer", from), zap.Error(err))
 		return reply{Error: "cannot write the peer's incarnation down: " + err.Error()}
 	}
-	if known.Incarnation != q.Identify.Incarnation {
-		n.log.Warn("a peer has lost its memory", zap.String("peer", q.Identify.From))
+	if known != q.Identify.Incarnation {
+		n.log.Warn("a peer has lost its memory", zap.String("peer", from))
 	}
-	who := whoIsWho{Empty: known.WhileEmpty, Remembered: known.Incarnation, Members: membersDigest(n.cfg.InitialCluster)}
-	if n.empty.Load() {
-		who.Incarnation = n.dir.id.Incarnation
-	}
-	return reply{Identity: &who}
+	return reply{Identity: &whoIsWho{Remembered: known}}
 }
 
 // admission is what may be done with an empty directory.
@@ -148,55 +148,48 @@ type admission int
 
 const (
 	admissionWait  admission = iota // too few peers have answered
-	admissionFound                  // start, as one of those who found the cluster
-	admissionLate                   // start, as a member that comes late
-	admissionLost                   // never start
+	admissionStart                  // take part
+	admissionLost                   // never take part
 )
 
-// admit decides from the peers' answers; voters counts all members, this node
-// included.
-func admit(voters int, incarnation string, answers map[string]whoIsWho) (admission, string) {
-	majority := voters/2 + 1
-	empty := 1
-	for peer, a := range answers {
-		if a.Remembered != incarnation {
+// needed is how many peers must have written a node down before it takes part.
+func needed(voters int) int { return (3*(voters/2) + 1) / 2 }
+
+// admit decides from what the peers remember of this node, by their ids.
+func admit(voters int, incarnation string, remembered map[string]string) (admission, string) {
+	for peer, known := range remembered {
+		if known != incarnation {
 			return admissionLost, peer
 		}
-		if a.Empty {
-			empty++
-		}
 	}
-	switch {
-	case empty >= majority:
-		return admissionFound, ""
-	case len(answers) >= majority:
-		return admissionLate, ""
+	if len(remembered) >= needed(voters) {
+		return admissionStart, ""
 	}
 	return admissionWait, ""
 }
 
 // seekAdmission asks the peers until this node may start, has lost its memory
-// (ErrLostMemory), or ctx ends.
+// (ErrLostMemory), or ctx ends. What a peer has written down once stays, so
+// answers add up over the attempts.
 func (n *Node) seekAdmission(ctx context.Context) error {
-	pause := 20 * time.Millisecond
-	var last admission
+	remembered := make(map[string]string)
+	pause, said := 20*time.Millisecond, ""
 	for {
-		answers, err := n.askPeers()
-		if err != nil {
-			return err
-		}
-		verdict, peer := admit(len(n.cfg.InitialCluster), n.dir.id.Incarnation, answers)
-		switch verdict {
-		case admissionFound, admissionLate:
-			n.log.Info("empty data directory: taking part as a new node",
-				zap.Bool("late", verdict == admissionLate), zap.Int("peers_answered", len(answers)))
+		why := n.askPeers(remembered)
+		switch verdict, peer := admit(len(n.cfg.InitialCluster), n.dir.id.Incarnation, remembered); verdict {
+		case admissionStart:
+			n.log.Info("empty data directory: taking part as a new node", zap.Int("peers", len(remembered)))
 			return nil
 		case admissionLost:
 			return n.loseMemory(peer)
 		}
-		n.setPhase(fmt.Sprintf("empty data directory: waiting for peers, %d of %d answered", len(answers), len(n.cfg.InitialCluster)-1))
-		if last != verdict || pause == time.Second {
-			n.log.Info("empty data directory: waiting for peers", zap.Int("peers_answered", len(answers)))
+		phase := fmt.Sprintf("its data directory is empty, and before it takes part %d peers must know it; so far %d do", needed(len(n.cfg.InitialCluster)), len(remembered))
+		if why != "" {
+			phase += " (" + why + ")"
+		}
+		if n.setPhase(phase); phase != said {
+			n.log.Info("waiting for peers", zap.String("phase", phase))
+			said = phase
 		}
 		select {
 		case <-ctx.Done():
@@ -210,6 +203,7 @@ func (n *Node) seekAdmission(ctx context.Context) error {
 // loseMemory notes for ever that this directory must not vote.
 func (n *Node) loseMemory(peer string) error {
 	n.dir.id.Lost = fmt.Sprintf("%s remembers an earlier data directory of %s", peer, n.cfg.ID)
+	n.lost.Store(true)
 	if err := n.dir.saveIdentity(); err != nil {
 		return err
 	}
@@ -222,42 +216,30 @@ func (n *Node) lostError() error {
 		"or remove %s from the cluster and join it again as a learner", ErrLostMemory, n.dir.id.Lost, n.dir.path, n.cfg.ID)
 }
 
-// askPeers puts the question to all peers at once, and writes down what those
-// say of themselves who are empty too.
-func (n *Node) askPeers() (map[string]whoIsWho, error) {
+// askPeers puts the question to all peers that have not answered yet, at once,
+// and adds their answers. It returns why one of them did not, for people.
+func (n *Node) askPeers(remembered map[string]string) (why string) {
 	var mu sync.Mutex
-	answers := make(map[string]whoIsWho)
-	digest := membersDigest(n.cfg.InitialCluster)
+	q := question{Identify: &identify{Incarnation: n.dir.id.Incarnation, Members: membersDigest(n.cfg.InitialCluster)}}
 	var wg sync.WaitGroup
 	for _, m := range n.cfg.InitialCluster {
-		if m.ID == n.cfg.ID {
+		if _, done := remembered[m.ID]; done || m.ID == n.cfg.ID {
 			continue
 		}
 		wg.Go(func() {
-			q := question{Identify: &identify{From: n.cfg.ID, Incarnation: n.dir.id.Incarnation, Members: digest}}
 			r, err := n.port.ask(m.Raft, q, n.cfg.RPCTimeout)
-			switch {
-			case err != nil:
-				n.log.Debug("peer does not answer", zap.String("peer", m.ID), zap.Error(err))
-			case r.Identity == nil:
-				n.log.Error("peer answers something else", zap.String("peer", m.ID))
-			case r.Identity.Members != digest && r.Identity.Empty:
-				n.log.Error("peer has another initial cluster: give all nodes the same", zap.String("peer", m.ID))
-			default:
-				mu.Lock()
-				answers[m.ID] = *r.Identity
-				mu.Unlock()
+			if err == nil && r.Identity == nil {
+				err = errors.New("it answers something else: the nodes' versions differ")
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				why = fmt.Sprintf("%s: %v", m.ID, err)
+				return
+			}
+			remembered[m.ID] = r.Identity.Remembered
 		})
 	}
 	wg.Wait()
-	for id, a := range answers {
-		if a.Incarnation == "" {
-			continue
-		}
-		if _, err := n.memory.note(id, a.Incarnation, true); err != nil {
-			return nil, fmt.Errorf("remember a peer: %w", err)
-		}
-	}
-	return answers, nil
+	return why
 }

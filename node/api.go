@@ -48,8 +48,12 @@ func (c Config) apiLimits() edge.Limits {
 func (n *Node) Serve(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(healthcheck.HeaderNode, n.cfg.ID)
 	path, query, _ := bytes.Cut(ctx.RequestURI(), []byte("?"))
-	if i := bytes.Index(path, []byte("://")); i > 0 { // absolute form
-		rest := path[i+3:]
+	if p := edge.NoTrailers(&ctx.Request.Header); p != nil {
+		n.refuse(ctx, p)
+		return
+	}
+	if path[0] != '/' { // absolute form, http://host/path
+		_, rest, _ := bytes.Cut(path, []byte("://"))
 		path = rest[max(bytes.IndexByte(rest, '/'), 0):]
 	}
 	switch {
@@ -127,6 +131,20 @@ func methodNotAllowed(allow string) *edge.Problem {
 	}
 }
 
+// stampEdge adds the API's headers to what package edge answers in its place.
+func (n *Node) stampEdge(ctx *fasthttp.RequestCtx, handled bool) {
+	ctx.Response.Header.Set(healthcheck.HeaderNode, n.cfg.ID)
+	n.stampIndex(ctx, n.appliedIndex())
+	if ctx.IsGet() || ctx.IsHead() {
+		return
+	}
+	outcome := OutcomeNotApplied
+	if handled { // it panicked, and nobody knows where
+		outcome = OutcomeUnknown
+	}
+	ctx.Response.Header.Set(HeaderOutcome, outcome)
+}
+
 // refuse answers a request that has changed nothing.
 func (n *Node) refuse(ctx *fasthttp.RequestCtx, p *edge.Problem) {
 	p.Write(ctx)
@@ -148,7 +166,7 @@ func inputProblem(err error) *edge.Problem {
 	return &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Message: err.Error()}
 }
 
-// fail answers a request that could not be served now; write says whether it was
+// failed answers a request that could not be served now; write says whether it was
 // one, and then the answer says what became of it.
 func (n *Node) failed(ctx *fasthttp.RequestCtx, err error, write bool) {
 	var p *edge.Problem
@@ -208,6 +226,10 @@ func (n *Node) where(msg string, cause error) string {
 // refuseNotLeader tells a writer who leads.
 func (n *Node) refuseNotLeader(ctx *fasthttp.RequestCtx) {
 	leader := n.Report().Leader
+	if leader.ID == "" || leader.ID == n.cfg.ID { // it has just changed
+		n.failed(ctx, notApplied(ErrNoLeader), true)
+		return
+	}
 	body, err := json.Marshal(struct {
 		Error   string             `json:"error"`
 		Message string             `json:"message"`

@@ -90,6 +90,7 @@ func TestValuesAndKeys(t *testing.T) {
 	// A key is bytes: slashes, dots, plus signs and percent-encodings count.
 	for path, key := range map[string]string{
 		"/kv/a/b//c": "a/b//c", "/kv/../x": "../x", "/kv/a%2Fb": "a/b", "/kv/p+q": "p+q",
+		"/kv/a://b/kv/c": "a://b/kv/c", "/kv/http://example.com/x": "http://example.com/x",
 		"/kv/sp%20ace": "sp ace", "/kv/nul%00": "nul\x00", "/kv/%e2%82%ac": "€",
 	} {
 		if w := c.do("PUT", "http://"+c.configs[0].HTTPListen+path, key); w.status != 200 {
@@ -141,6 +142,20 @@ func TestConditionsOverHTTP(t *testing.T) {
 			tag = a.header.Get("ETag")
 		}
 	}
+	// Several lines of a header are one list.
+	for _, s := range []struct {
+		first, second string
+		status        int
+	}{
+		{`If-None-Match: "zz"`, "If-None-Match: TAG", 412},
+		{`If-Match: "zz"`, "If-Match: TAG", 200},
+		{"If-Match: TAG", "If-None-Match: *", 400},
+	} {
+		tag = c.do("PUT", url, "v").header.Get("ETag")
+		if a := c.do("PUT", url, "v", s.first, strings.ReplaceAll(s.second, "TAG", tag)); a.status != s.status {
+			t.Errorf("%s and %s: %+v, want %d", s.first, s.second, a, s.status)
+		}
+	}
 	// Commands that share a log entry have ETags of their own.
 	seen := make(chan string, 64)
 	for i := range cap(seen) {
@@ -182,6 +197,8 @@ func TestBadInput(t *testing.T) {
 		{"POST", "/kv", `{"key":"a","value":"b","value_base64":"YQ=="}`, json, 400, "bad_request", "send one of them"},
 		{"POST", "/kv", `{"key":"a","value_base64":"%"}`, json, 400, "bad_request", "not base64"},
 		{"POST", "/kv", "{\"key\":\"a\",\"value\":\"\xff\"}", json, 400, "bad_request", "UTF-8"},
+		{"POST", "/kv", `{"key":"a","value":"\ud800"}`, json, 400, "bad_request", "surrogate"},
+		{"PUT", "/kv/a", "v", "If-Match: ", 400, "bad_request", "If-Match"},
 		{"POST", "/kv", `key=a&value=b`, "Content-Type: application/x-www-form-urlencoded", 415, "unsupported_media_type", "application/json"},
 		{"POST", "/kv", `{"key":"` + long + `","value":"b"}`, json, 413, "too_large", "4097 bytes, at most 4096"},
 		{"POST", "/kv", `{"key":"a","value":"` + strings.Repeat("v", 101) + `"}`, json, 413, "too_large", "101 bytes, at most 100"},

@@ -64,7 +64,7 @@ func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {
 // write does not end with the client's connection: it is decided in any case.
 func (n *Node) conditional(ctx *fasthttp.RequestCtx, write func(Condition) (Result, error)) {
 	h := &ctx.Request.Header
-	cond, err := parseConditions(string(h.Peek(fasthttp.HeaderIfMatch)), string(h.Peek(fasthttp.HeaderIfNoneMatch)))
+	cond, err := parseConditions(h.PeekAll(fasthttp.HeaderIfMatch), h.PeekAll(fasthttp.HeaderIfNoneMatch))
 	if err != nil {
 		n.refuse(ctx, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Message: err.Error()})
 		return

@@ -98,26 +98,78 @@ func TestDataDirIsGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("without its identity", c.configs[1], "has a log but no", "node.json")
+	c.stop(2)
+	if err := os.Remove(filepath.Join(c.configs[2].DataDir, "peers.json")); err != nil {
+		t.Fatal(err)
+	}
+	refused("without what it knows of its peers", c.configs[2], "peers.json")
 }
 
+// The first start of five takes four; a node that comes late finds its way in.
 func TestLateNodeJoins(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
-	c.start(0)
-	c.start(1)
+	c := newCluster(t, 5)
+	for i := range 3 {
+		c.start(i)
+	}
+	for i := range 3 {
+		harness.Eventually(t, "three of five to wait", func() error {
+			if r := c.role(i, ""); r.Role != healthcheck.RoleStarting || !strings.Contains(r.Reason, "3 peers must know it") {
+				return fmt.Errorf("%+v", r)
+			}
+			return nil
+		})
+	}
+	c.start(3)
 	l := c.leader()
 	w := c.do("PUT", c.api(l, "/kv/a"), "early")
 	if w.status != 200 {
-		t.Fatalf("two of three: %+v", w)
+		t.Fatalf("four of five: %+v", w)
 	}
-	c.start(2)
+	c.start(4)
 	harness.Eventually(t, "the late node to follow", func() error {
-		if r := c.role(2, ""); !r.Replica {
+		if r := c.role(4, ""); !r.Replica {
 			return fmt.Errorf("%+v", r)
 		}
 		return nil
 	})
 	c.sameState()
+}
+
+// One disk is lost, and the two others never meet before the empty one: the
+// write that they acknowledged must not be forgotten.
+func TestOneLostDiskOfThree(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3)
+	c.stop(2)
+	if w := c.do("PUT", c.api(c.leader(), "/kv/a"), "precious"); w.status != 200 {
+		t.Fatalf("%+v", w)
+	}
+	c.stop(0)
+	c.stop(1)
+	if err := os.RemoveAll(c.configs[0].DataDir); err != nil {
+		t.Fatal(err)
+	}
+	c.start(0)
+	c.start(2)
+	never(t, 2*time.Second, "a leader without the write", func() bool {
+		return c.role(0, "").Ready || c.role(2, "").Ready
+	})
+	c.start(1)
+	harness.Eventually(t, "the two that remember to lead", func() error {
+		if !c.role(1, "").Primary && !c.role(2, "").Primary {
+			return errors.New("neither is primary")
+		}
+		return nil
+	})
+	for _, i := range []int{1, 2} {
+		harness.Eventually(t, "the write", func() error {
+			if r := c.do("GET", c.api(i, "/kv/a"), ""); r.body != `{"value":"precious"}` {
+				return fmt.Errorf("%s: %+v", c.configs[i].ID, r)
+			}
+			return nil
+		})
+	}
 }
 
 // Design section 8: a node that comes back with an empty folder may have

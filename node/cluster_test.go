@@ -151,7 +151,7 @@ func (c *cluster) do(method, url, body string, headers ...string) answer {
 	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Set(name, value)
+		req.Header.Add(name, value)
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"time"
 
@@ -96,12 +97,8 @@ func DefaultConfig() Config {
 
 // Validate names the first field that cannot be used, and its value.
 func (c Config) Validate() error {
-	for _, f := range []struct{ name, value string }{
-		{"id", c.ID}, {"cluster", c.Cluster}, {"data dir", c.DataDir}, {"raft listen address", c.RaftListen},
-	} {
-		if f.value == "" {
-			return fmt.Errorf("%s is missing", f.name)
-		}
+	if err := c.validateNames(); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		name  string
@@ -140,6 +137,34 @@ func (c Config) Validate() error {
 	return c.validateMembers()
 }
 
+// name is what ids and cluster names look like: they stand in headers and paths.
+var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func (c Config) validateNames() error {
+	if c.ID == "" {
+		return errors.New("id is missing")
+	}
+	for _, f := range []struct{ what, value string }{{"id", c.ID}, {"cluster", c.Cluster}} {
+		if !name.MatchString(f.value) {
+			return fmt.Errorf("%s %q: want 1 to 64 letters, digits, dots, dashes or underscores", f.what, f.value)
+		}
+	}
+	if c.DataDir == "" {
+		return errors.New("data dir is missing")
+	}
+	for _, f := range []struct {
+		what, value string
+		may         bool // be empty
+	}{
+		{"raft listen address", c.RaftListen, false}, {"HTTP listen address", c.HTTPListen, true}, {"health listen address", c.HealthListen, true},
+	} {
+		if _, port, err := net.SplitHostPort(f.value); (err != nil || port == "") && (f.value != "" || !f.may) {
+			return fmt.Errorf("%s %q: want host:port", f.what, f.value)
+		}
+	}
+	return nil
+}
+
 // maxValueBytes keeps one entry well below what an RPC can carry in time.
 const maxValueBytes = 64 << 20
 
@@ -147,27 +172,29 @@ func (c Config) validateMembers() error {
 	if n := len(c.InitialCluster); n == 0 || n > maxMembers || n%2 == 0 {
 		return fmt.Errorf("initial cluster has %d members: must be 1, 3, 5, 7 or %d, since an even number tolerates no more failures than one less", n, maxMembers)
 	}
-	seen := make(map[string]string)
+	seen := make(map[string]string) // what it is and its value, to the member
 	for _, m := range c.InitialCluster {
-		if m.ID == "" {
-			return errors.New("initial cluster: a member has no id")
+		if !name.MatchString(m.ID) {
+			return fmt.Errorf("initial cluster: id %q: want 1 to 64 letters, digits, dots, dashes or underscores", m.ID)
 		}
 		if m.Raft == "" {
 			return fmt.Errorf("initial cluster: member %s has no raft address", m.ID)
 		}
-		for what, v := range map[string]string{"id": m.ID, "raft": m.Raft, "http": m.HTTP, "health": m.Health} {
-			if v == "" {
+		if _, twice := seen["id "+m.ID]; twice {
+			return fmt.Errorf("initial cluster: id %s is given twice", m.ID)
+		}
+		seen["id "+m.ID] = m.ID
+		for _, f := range []struct{ what, addr string }{{"raft", m.Raft}, {"http", m.HTTP}, {"health", m.Health}} {
+			if f.addr == "" {
 				continue
 			}
-			if what != "id" {
-				if _, port, err := net.SplitHostPort(v); err != nil || port == "" || port == "0" {
-					return fmt.Errorf("initial cluster: member %s: %s address %q: want host:port", m.ID, what, v)
-				}
+			if _, port, err := net.SplitHostPort(f.addr); err != nil || port == "" || port == "0" {
+				return fmt.Errorf("initial cluster: member %s: %s address %q: want host:port", m.ID, f.what, f.addr)
 			}
-			if other, twice := seen[v]; twice {
-				return fmt.Errorf("initial cluster: %s %q of member %s is also that of member %s", what, v, m.ID, other)
+			if other, twice := seen[f.addr]; twice {
+				return fmt.Errorf("initial cluster: %s address %q of member %s is also one of member %s", f.what, f.addr, m.ID, other)
 			}
-			seen[v] = m.ID
+			seen[f.addr] = m.ID
 		}
 	}
 	if !slices.ContainsFunc(c.InitialCluster, func(m Member) bool { return m.ID == c.ID }) {

@@ -47,7 +47,9 @@ func (c *contact) noteAck(peer raft.ServerID, term uint64, sent time.Time) {
 func (c *contact) noteAppend(term, commit uint64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.append = appendSeen{term, at, max(commit, c.append.commit)}
+	if term >= c.append.term { // one of an older leader may still have been under way
+		c.append = appendSeen{term, at, max(commit, c.append.commit)}
+	}
 }
 
 func (c *contact) lastAppend() appendSeen {

@@ -11,10 +11,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// maxAppendEntries is how many entries raft reads from the log for one message,
+// appendEntries is how many entries raft may read from the log for one message,
 // before transport cuts them by bytes: what is cut was read for nothing. Since
 // writes share entries, a few entries are many writes.
-const maxAppendEntries = 16
+func (c Config) appendEntries() int {
+	return min(64, max(1, 2*c.MaxAppendBytes/max(c.MaxEntryBytes, c.MaxValueBytes)))
+}
 
 // core is what there is once raft runs.
 type core struct {
@@ -42,7 +44,7 @@ func (n *Node) startRaft() error {
 	if err := n.assemble(c, cfg); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	n.empty.Store(false)
+	n.joined.Store(true)
 	n.core.Store(c)
 	n.port.raftOpen.Store(true)
 	n.kickRole()
@@ -107,7 +109,7 @@ func (n *Node) raftConfig() (*raft.Config, error) {
 	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
 	cfg.TrailingLogs = n.cfg.TrailingLogs
 	cfg.BatchApplyCh = true
-	cfg.MaxAppendEntries = maxAppendEntries
+	cfg.MaxAppendEntries = n.cfg.appendEntries()
 	cfg.Logger = newRaftLog(n.log)
 	// raft insists on fast enough applying; a restart replays the log anyway.
 	if err := raft.ValidateConfig(cfg); err != nil {
@@ -142,7 +144,7 @@ func (n *Node) handOver(c *core) {
 	}
 	start := time.Now()
 	done := make(chan error, 1)
-	n.group.Go(func() { done <- c.raft.LeadershipTransfer().Error() })
+	go func() { done <- c.raft.LeadershipTransfer().Error() }() // not waited for: raft may drop it when it ends
 	select {
 	case err := <-done:
 		n.log.Info("leadership handed over", zap.Uint64("term", c.raft.CurrentTerm()), zap.Duration("took", time.Since(start)), zap.Error(err))
@@ -161,11 +163,13 @@ func (c *core) close() error {
 		select {
 		case err := <-done:
 			c.err = err
-			c.proposer.wait()
+			c.proposer.abandon()
+			c.proposer.wg.Wait()
 			if err := c.store.Close(); err != nil {
 				c.err = errors.Join(c.err, fmt.Errorf("close the log: %w", err))
 			}
 		case <-time.After(closeTimeout):
+			c.proposer.abandon()
 			c.err = errors.New("raft did not stop in time: its disk hangs")
 		}
 	})

@@ -128,14 +128,6 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// readJSONIfThere leaves v alone where there is no such file.
-func readJSONIfThere(path string, v any) error {
-	if err := readJSON(path, v); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
 // writeJSON replaces a file so that a crash leaves the old or the new one.
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")

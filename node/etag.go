@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -22,29 +23,30 @@ func (t ETag) append(b []byte) []byte {
 	return append(b, '"')
 }
 
-// parseConditions reads If-Match and If-None-Match; both empty is no condition.
-func parseConditions(ifMatch, ifNoneMatch string) (Condition, error) {
+// parseConditions reads If-Match and If-None-Match. Several lines of one are one
+// list (RFC 9110, 5.3); no line at all is no condition.
+func parseConditions(ifMatch, ifNoneMatch [][]byte) (Condition, error) {
+	join := func(lines [][]byte) string { return strings.TrimSpace(string(bytes.Join(lines, []byte(", ")))) }
 	switch {
-	case ifMatch != "" && ifNoneMatch != "":
+	case len(ifMatch) > 0 && len(ifNoneMatch) > 0:
 		return Condition{}, errors.New("If-Match and If-None-Match: send one of them")
-	case ifMatch == "*":
-		return IfExists(), nil
-	case ifNoneMatch == "*":
-		return IfAbsent(), nil
-	case ifMatch != "":
-		tags, err := parseTags(ifMatch)
-		if err != nil {
-			return Condition{}, fmt.Errorf("If-Match: %w", err)
-		}
-		return IfMatch(tags...), nil
-	case ifNoneMatch != "":
-		tags, err := parseTags(ifNoneMatch)
-		if err != nil {
-			return Condition{}, fmt.Errorf("If-None-Match: %w", err)
-		}
-		return IfNoneMatch(tags...), nil
+	case len(ifMatch) > 0:
+		return parseCondition("If-Match", join(ifMatch), IfExists, IfMatch)
+	case len(ifNoneMatch) > 0:
+		return parseCondition("If-None-Match", join(ifNoneMatch), IfAbsent, IfNoneMatch)
 	}
 	return Condition{}, nil
+}
+
+func parseCondition(header, value string, star func() Condition, list func(...ETag) Condition) (Condition, error) {
+	if value == "*" {
+		return star(), nil
+	}
+	tags, err := parseTags(value)
+	if err != nil {
+		return Condition{}, fmt.Errorf("%s: %w", header, err)
+	}
+	return list(tags...), nil
 }
 
 // parseTags reads a list of entity tags. A well-formed tag that this cluster has

@@ -20,6 +20,7 @@ type fsm struct {
 
 	mu      sync.RWMutex // held for writing only while a batch is applied
 	machine *kv.Machine
+	broken  error // an entry could not be read: the state must not go on from here
 
 	index atomic.Uint64 // machine.Index(), for those who only look
 	term  atomic.Uint64 // machine.Term()
@@ -40,16 +41,20 @@ type applied struct {
 }
 
 // ApplyBatch implements raft.BatchingFSM. An entry that cannot be decoded ends
-// the node: to skip it would be to drift apart from the other nodes.
+// the node, and nothing is applied after it: to skip it would be to drift apart
+// from the other nodes.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	f.mu.Lock()
 	for i, l := range logs {
-		if l.Type != raft.LogCommand {
+		switch {
+		case f.broken != nil:
+			out[i] = applied{err: f.broken}
+		case l.Type != raft.LogCommand:
 			f.machine.Advance(l.Index, l.Term)
-			continue
+		default:
+			out[i] = f.applyEntry(l)
 		}
-		out[i] = f.applyEntry(l)
 	}
 	index, term := f.machine.Index(), f.machine.Term()
 	f.mu.Unlock()
@@ -61,6 +66,7 @@ func (f *fsm) applyEntry(l *raft.Log) applied {
 	cmds, err := kv.DecodeEntry(l.Data, f.cmds[:0])
 	if err != nil {
 		err = fmt.Errorf("log entry %d cannot be applied: %w: start this node with the version that the others run", l.Index, err)
+		f.broken = err
 		f.fatal(err)
 		return applied{err: err}
 	}
@@ -83,8 +89,11 @@ func (f *fsm) publish(index, term uint64) {
 // Snapshot implements raft.FSM. It takes constant time: the view is copied on
 // write while raft persists it.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	f.mu.Lock() // taking a view marks the tree as shared
+	defer f.mu.Unlock()
+	if f.broken != nil {
+		return nil, f.broken
+	}
 	return snapshot{f.machine.View()}, nil
 }
 
@@ -118,8 +127,8 @@ func (f *fsm) len() int {
 
 // view returns the whole state as it is now, in constant time.
 func (f *fsm) view() *kv.View {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.machine.View()
 }
 

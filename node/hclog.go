@@ -2,20 +2,26 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // raftLog hands raft's log lines to zap. Only what raft calls is bridged; the
-// rest is a null logger's.
+// rest is a null logger's. Lines that repeat, as those about a dead peer do, are
+// thinned out: ten of a kind in ten seconds, then each hundredth.
 type raftLog struct {
 	hclog.Logger
 	log *zap.Logger
 }
 
 func newRaftLog(log *zap.Logger) hclog.Logger {
-	return raftLog{Logger: hclog.NewNullLogger(), log: log.Named("raft").WithOptions(zap.AddCallerSkip(1))}
+	sampled := zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, 10*time.Second, 10, 100)
+	})
+	return raftLog{Logger: hclog.NewNullLogger(), log: log.Named("raft").WithOptions(sampled)}
 }
 
 func (l raftLog) Trace(msg string, args ...any) { l.log.Debug(msg, fields(args)...) }

@@ -51,6 +51,9 @@ func decodeBody(data []byte, known ...string) (*body, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s: %w: must be a string", name, ErrBadInput)
 		}
+		if strings.ContainsRune(s, utf8.RuneError) && !bytes.Contains(data, []byte("\uFFFD")) && !bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
+			return nil, fmt.Errorf("%s: %w: half of a surrogate pair (RFC 8259, 8.2)", name, ErrBadInput)
+		}
 		*field = &s
 	}
 	if _, err := dec.Token(); err != nil {

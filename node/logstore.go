@@ -87,11 +87,11 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 	s.mu.Lock()
 	s.cache.drop(lo, hi)
 	s.mu.Unlock()
-	first, err := s.FirstIndex()
+	last, err := s.LastIndex()
 	if err != nil {
-		return fmt.Errorf("read the log's first index: %w", err)
+		return fmt.Errorf("read the log's last index: %w", err)
 	}
-	compacts := lo <= first
+	compacts := hi < last
 	for lo <= hi {
 		from, to := lo, hi
 		if compacts {

@@ -33,10 +33,15 @@ type Node struct {
 	contact *contact
 	board   *board
 	core    atomic.Pointer[core] // nil until raft runs
-	empty   atomic.Bool          // the directory has taken part in nothing yet
+	joined  atomic.Bool          // the directory has taken part in Raft
+	lost    atomic.Bool          // and must not, since an earlier one has
 	closing atomic.Bool
 	phase   atomic.Pointer[string]
 	kick    chan struct{}
+
+	reporting sync.Mutex // held by Report
+	looked    time.Time  // when it was last called
+	resumed   time.Time  // when this process last went on after it was stopped
 
 	counters counters
 
@@ -75,10 +80,11 @@ func (n *Node) open() (err error) {
 	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID); err != nil {
 		return err
 	}
-	if n.memory, err = openMemory(n.dir.file(peersFile)); err != nil {
+	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined); err != nil {
 		return err
 	}
-	n.empty.Store(!n.dir.id.Joined && n.dir.id.Lost == "")
+	n.joined.Store(n.dir.id.Joined)
+	n.lost.Store(n.dir.id.Lost != "")
 	n.setPhase("it is starting")
 	if n.healthLn, err = listen(n.cfg.HealthListen, "health"); err != nil {
 		return err
@@ -120,12 +126,12 @@ func listen(addr, what string) (net.Listener, error) {
 func (n *Node) serve() {
 	if n.healthLn != nil {
 		h := &healthcheck.Handler{Source: n, Extra: n.healthExtra(), Done: n.ctx.Done()}
-		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), h.Serve)
-		n.group.Go(func() { n.served("health", n.health.Serve(n.healthLn)) })
+		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), h.Serve, nil)
+		n.group.Go(func() { n.served("health", n.health.Serve(edge.LimitConns(n.healthLn, edge.DefaultLimits().Conns))) })
 	}
 	if n.apiLn != nil {
-		n.api = edge.NewServer(n.cfg.apiLimits(), n.log.Named("api"), n.Serve)
-		n.group.Go(func() { n.served("HTTP", n.api.Serve(n.apiLn)) })
+		n.api = edge.NewServer(n.cfg.apiLimits(), n.log.Named("api"), n.Serve, n.stampEdge)
+		n.group.Go(func() { n.served("HTTP", n.api.Serve(edge.LimitConns(n.apiLn, n.cfg.Limits.Conns))) })
 	}
 }
 

@@ -25,6 +25,9 @@ const (
 // port costs no memory.
 const maxFrameBytes = 64 << 10
 
+// questionIdle is how long a connection without a question stays open.
+const questionIdle = time.Minute
+
 // hello is the first frame of a connection. It says who speaks, since on
 // loopback an address does not.
 type hello struct {
@@ -46,7 +49,7 @@ type raftPort struct {
 	ln      net.Listener
 	self    hello // Cluster and From
 	idOf    func(addr string) string
-	answer  func(question) reply
+	answer  func(from string, q question) reply
 	timeout time.Duration
 	log     *zap.Logger
 
@@ -90,7 +93,7 @@ func (c Config) idAt(addr string) string {
 }
 
 // serve accepts until the port is closed. answer gets the cluster's questions.
-func (p *raftPort) serve(answer func(question) reply) {
+func (p *raftPort) serve(answer func(from string, q question) reply) {
 	p.answer = answer
 	p.wg.Go(func() {
 		for {
@@ -114,7 +117,7 @@ func (p *raftPort) serve(answer func(question) reply) {
 // welcome reads the hello and hands the connection to where it belongs.
 func (p *raftPort) welcome(c net.Conn) {
 	p.track(c, true)
-	kind, err := p.handshake(c)
+	kind, from, err := p.handshake(c)
 	if err != nil {
 		p.log.Debug("connection refused", zap.Stringer("remote", c.RemoteAddr()), zap.Error(err))
 		p.track(c, false)
@@ -130,31 +133,31 @@ func (p *raftPort) welcome(c net.Conn) {
 		}
 		return
 	}
-	p.questions(c)
+	p.questions(c, from)
 	p.track(c, false)
 	c.Close()
 }
 
-func (p *raftPort) handshake(c net.Conn) (byte, error) {
+func (p *raftPort) handshake(c net.Conn) (kind byte, from string, err error) {
 	if err := c.SetDeadline(time.Now().Add(p.timeout)); err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	var kind [1]byte
-	if _, err := io.ReadFull(c, kind[:]); err != nil {
-		return 0, err
+	var first [1]byte
+	if _, err := io.ReadFull(c, first[:]); err != nil {
+		return 0, "", err
 	}
 	var h hello
 	if err := readFrame(c, &h); err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	why := p.refusal(kind[0], h)
+	why := p.refusal(first[0], h)
 	if err := writeFrame(c, verdict{Error: why}); err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	if why != "" {
-		return 0, errors.New(why)
+		return 0, "", errors.New(why)
 	}
-	return kind[0], c.SetDeadline(time.Time{})
+	return first[0], h.From, c.SetDeadline(time.Time{})
 }
 
 // refusal says why a caller is not wanted, or "".
@@ -174,9 +177,13 @@ func (p *raftPort) refusal(kind byte, h hello) string {
 	return ""
 }
 
-// questions answers one after the other until the caller hangs up.
-func (p *raftPort) questions(c net.Conn) {
+// questions answers one after the other until the caller hangs up or is silent
+// for too long.
+func (p *raftPort) questions(c net.Conn, from string) {
 	for {
+		if err := c.SetReadDeadline(time.Now().Add(questionIdle)); err != nil {
+			return
+		}
 		var q question
 		if err := readFrame(c, &q); err != nil {
 			return
@@ -184,7 +191,7 @@ func (p *raftPort) questions(c net.Conn) {
 		if err := c.SetWriteDeadline(time.Now().Add(p.timeout)); err != nil {
 			return
 		}
-		if err := writeFrame(c, p.answer(q)); err != nil {
+		if err := writeFrame(c, p.answer(from, q)); err != nil {
 			return
 		}
 	}

@@ -21,6 +21,8 @@ const (
 	maxEntryCommands = 1024
 	// proposalQueue is how many writes may wait for a place in an entry.
 	proposalQueue = 16384
+	// proposalBytes is how many bytes those may have together.
+	proposalBytes = 64 << 20
 	// maxPooledBytes is the largest command whose buffer is used again.
 	maxPooledBytes = 64 << 10
 )
@@ -53,9 +55,10 @@ type proposer struct {
 	maxBytes int
 	log      *zap.Logger
 	queue    chan *proposal
+	waiting  atomic.Int64 // bytes of the proposals that have not been answered
 	slots    chan struct{}
 	quit     chan struct{} // closed by stop
-	gone     chan struct{} // closed by wait
+	gone     chan struct{} // closed by abandon
 	once     sync.Once
 	wg       sync.WaitGroup
 	pool     sync.Pool
@@ -83,6 +86,11 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 	}
 	pr.encoded = kv.AppendCommand(pr.encoded[:0], c)
 	pr.state.Store(proposalWaiting)
+	size := int64(len(pr.encoded))
+	defer p.waiting.Add(-size)
+	if p.waiting.Add(size) > proposalBytes {
+		return kv.Result{}, 0, notApplied(ErrOverloaded)
+	}
 	select {
 	case <-p.quit:
 		return kv.Result{}, 0, notApplied(ErrClosed)
@@ -120,13 +128,10 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 // stop refuses what still waits, and all that comes.
 func (p *proposer) stop() { p.once.Do(func() { close(p.quit) }) }
 
-// wait returns when every entry in flight has been decided. raft must have shut
-// down: what it has not answered by then it never will, since it drops what is in
-// its channels, and so that is unknown.
-func (p *proposer) wait() {
-	close(p.gone)
-	p.wg.Wait()
-}
+// abandon decides every entry in flight as unknown that raft has not answered.
+// It is called once raft has shut down, or hangs: raft drops what is in its
+// channels then, and would never answer.
+func (p *proposer) abandon() { close(p.gone) }
 
 func (p *proposer) run() {
 	var held *proposal // taken, and did not fit in the entry before

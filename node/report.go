@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -70,7 +71,9 @@ func (n *Node) Changed(epoch string) <-chan struct{} {
 // Report is the node's role as of now; see healthcheck.Report. It implements
 // healthcheck.Source.
 func (n *Node) Report() healthcheck.Report {
-	r, before := n.board.publish(n.report())
+	n.reporting.Lock() // what is looked at later must be published later
+	defer n.reporting.Unlock()
+	r, before := n.board.publish(n.report(time.Now()))
 	if before != nil {
 		n.logChange(*before, r)
 	}
@@ -88,7 +91,13 @@ func (n *Node) logChange(before, now healthcheck.Report) {
 }
 
 // report looks at everything that decides about the role.
-func (n *Node) report() healthcheck.Report {
+func (n *Node) report(now time.Time) healthcheck.Report {
+	// A process that was stopped has not looked for a while. The appends that
+	// waited in its sockets meanwhile look new and are not.
+	if !n.looked.IsZero() && now.Sub(n.looked) >= n.cfg.HeartbeatTimeout {
+		n.resumed = now
+	}
+	n.looked = now
 	out := healthcheck.Report{ID: n.cfg.ID, Role: healthcheck.RoleStarting}
 	c := n.core.Load()
 	if c == nil {
@@ -107,10 +116,9 @@ func (n *Node) report() healthcheck.Report {
 	out.Applied = c.fsm.index.Load()
 	seen := n.contact.lastAppend()
 	out.Commit = max(c.raft.CommitIndex(), seen.commit)
-	if addr, id := c.raft.LeaderWithID(); id != "" {
-		out.Leader = healthcheck.Leader{ID: string(id), HTTP: httpOf(out.Members, string(id), string(addr))}
+	if _, id := c.raft.LeaderWithID(); id != "" {
+		out.Leader = healthcheck.Leader{ID: string(id), HTTP: httpOf(out.Members, string(id))}
 	}
-	now := time.Now()
 	switch {
 	case n.closing.Load():
 		out.Role, out.Reason = healthcheck.RoleStopped, "it is shutting down"
@@ -156,6 +164,9 @@ func (n *Node) follows(out *healthcheck.Report, seen appendSeen, now time.Time) 
 	case seen.term != out.Term || now.Sub(seen.at) >= n.cfg.HeartbeatTimeout:
 		out.Reason = fmt.Sprintf("no append from leader %s in term %d reaches it", out.Leader.ID, out.Term)
 		return
+	case now.Sub(n.resumed) < n.cfg.HeartbeatTimeout/3:
+		out.Reason = "it was stopped, and has just been resumed"
+		return
 	}
 	out.Following = true
 	out.Replica = out.ReplicaWithin(healthcheck.DefaultMaxLag)
@@ -188,9 +199,9 @@ func (n *Node) members(c *core) ([]healthcheck.Member, []raft.ServerID) {
 	return out, voters
 }
 
-func httpOf(members []healthcheck.Member, id, raftAddr string) string {
+func httpOf(members []healthcheck.Member, id string) string {
 	for _, m := range members {
-		if m.ID == id || (id == "" && m.Raft == raftAddr) {
+		if m.ID == id {
 			return m.HTTP
 		}
 	}
@@ -202,16 +213,15 @@ func httpOf(members []healthcheck.Member, id, raftAddr string) string {
 func (n *Node) watchRole(ctx context.Context, c *core) {
 	tick := time.NewTicker(reportTick)
 	defer tick.Stop()
-	var marked uint64 // the last term that a no-op was proposed in
+	var marking atomic.Bool // a mark is on its way; where it fails the next look sends another
 	for {
-		if term := c.raft.CurrentTerm(); c.raft.State() == raft.Leader && term != marked {
-			marked = term
+		if c.raft.State() == raft.Leader && c.fsm.term.Load() != c.raft.CurrentTerm() && marking.CompareAndSwap(false, true) {
 			n.group.Go(func() {
 				if err := c.proposer.noop(n.cfg.WriteTimeout); err != nil {
-					n.log.Info("the mark of the new term failed", zap.Uint64("term", term), zap.Error(err))
-				} else {
-					n.kickRole()
+					n.log.Debug("the mark of the new term failed", zap.Error(err))
 				}
+				marking.Store(false)
+				n.kickRole()
 			})
 		}
 		n.Report()

@@ -55,8 +55,8 @@ func checkTarget(h *fasthttp.RequestHeader) *Problem {
 	if len(target) == 0 || target[0] == '/' || string(target) == "*" {
 		return nil
 	}
-	_, rest, ok := bytes.Cut(target, []byte("://"))
-	if ok {
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if ok && (bytes.EqualFold(scheme, []byte("http")) || bytes.EqualFold(scheme, []byte("https"))) {
 		if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
 			rest = rest[:i]
 		}
@@ -66,7 +66,7 @@ func checkTarget(h *fasthttp.RequestHeader) *Problem {
 	}
 	return &Problem{
 		Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true,
-		Message: "the target's host differs from the Host header",
+		Message: "the target is neither a path nor an http URL whose host is the Host header's",
 	}
 }
 
@@ -96,7 +96,12 @@ func checkFields(h *fasthttp.RequestHeader) *Problem {
 		case 'C', 'c':
 			length = length || hasName(line, "content-length")
 		case 'T', 't':
-			encoding = encoding || hasName(line, "transfer-encoding")
+			if hasName(line, "transfer-encoding") {
+				encoding = true
+				if !bytes.EqualFold(bytes.TrimSpace(line[len("transfer-encoding:"):]), []byte("chunked")) {
+					return badRequest("Transfer-Encoding must be chunked and nothing else")
+				}
+			}
 		case 'E', 'e':
 			if hasName(line, "expect") && !bytes.EqualFold(bytes.TrimSpace(line[len("expect:"):]), []byte("100-continue")) {
 				return &Problem{
@@ -110,6 +115,16 @@ func checkFields(h *fasthttp.RequestHeader) *Problem {
 		return badRequest("Content-Length together with Transfer-Encoding")
 	}
 	return nil
+}
+
+// NoTrailers refuses a request that has, or announces, fields behind its body:
+// they would come in past everything that looked at the headers (RFC 9110, 6.5.1).
+// The body must have been read.
+func NoTrailers(h *fasthttp.RequestHeader) *Problem {
+	if len(h.PeekTrailerKeys()) == 0 {
+		return nil
+	}
+	return badRequest("trailer fields are not taken here")
 }
 
 // hasName says whether a header line's name is the given lower-case one.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,9 +26,11 @@ func serve(t *testing.T, l edge.Limits) string {
 			panic("as asked")
 		}
 		ctx.SetBodyString("fine")
+	}, func(ctx *fasthttp.RequestCtx, handled bool) {
+		ctx.Response.Header.Set("Handled", strconv.FormatBool(handled))
 	})
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
+	go func() { done <- srv.Serve(edge.LimitConns(ln, l.Conns)) }()
 	t.Cleanup(func() {
 		if err := srv.Shutdown(); err != nil {
 			t.Error(err)
@@ -77,7 +80,9 @@ func TestEdgeRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ raw, status, says string }{
 		"two lengths":        {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", "400", "more than one Content-Length"},
 		"length and chunked": {"POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "together with"},
-		"identity encoding":  {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "400", "Transfer-Encoding"},
+		"other encoding":     {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "400", "Transfer-Encoding"},
+		"identity encoding":  {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: identity\r\n\r\n", "400", "chunked and nothing else"},
+		"foreign scheme":     {"GET ftp://x/ HTTP/1.1\r\n" + host + "\r\n", "400", "neither a path"},
 		"chunked in 1.0":     {"POST / HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "Transfer-Encoding"},
 		"obs-fold":           {"GET / HTTP/1.1\r\n" + host + "A: b\r\n c\r\n\r\n", "400", "folded"},
 		"bare LF":            {"GET / HTTP/1.1\r\n" + host + "A: b\nC: d\r\n\r\n", "400", "CR LF"},
@@ -89,7 +94,7 @@ func TestEdgeRefuses(t *testing.T) {
 		"connect":            {"CONNECT x:443 HTTP/1.1\r\n" + host + "\r\n", "405", "CONNECT"},
 		"trace":              {"TRACE / HTTP/1.1\r\n" + host + "\r\n", "405", "TRACE"},
 		"lower-case method":  {"get / HTTP/1.1\r\n" + host + "\r\n", "501", "upper-case"},
-		"other authority":    {"GET http://evil/ HTTP/1.1\r\n" + host + "\r\n", "400", "differs"},
+		"other authority":    {"GET http://evil/ HTTP/1.1\r\n" + host + "\r\n", "400", "neither a path"},
 		"odd expectation":    {"POST / HTTP/1.1\r\n" + host + "Expect: cake\r\nContent-Length: 0\r\n\r\n", "417", "100-continue"},
 		"header too large":   {"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431", "4096 bytes"},
 		"body too large":     {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1025\r\n\r\n", "413", "1024 bytes"},
@@ -107,6 +112,9 @@ func TestEdgeRefuses(t *testing.T) {
 			head, body, _ := strings.Cut(got, "\r\n\r\n")
 			if !strings.HasPrefix(head, "HTTP/1.1 "+c.status) || !strings.Contains(body, c.says) || !strings.Contains(body, `"error"`) {
 				t.Errorf("got %q, want status %s and a message with %q", got, c.status, c.says)
+			}
+			if string(resp.Header.Peek("Handled")) != "false" {
+				t.Errorf("answer %q was not stamped", got)
 			}
 			if !resp.ConnectionClose() {
 				t.Errorf("answer %q does not close the connection", got)
@@ -141,10 +149,47 @@ func TestEdgeAccepts(t *testing.T) {
 func TestPanicCostsOneRequest(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, small())
-	if got := exchange(t, addr, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 500") {
+	if got := exchange(t, addr, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 500") || !strings.Contains(got, "Handled: true") {
 		t.Errorf("got %q", got)
 	}
 	if got := exchange(t, addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("after a panic: %q", got)
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	l := small()
+	l.Conns, l.IdleTimeout = 2, 10*time.Second
+	addr := serve(t, l)
+	const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	var open []net.Conn
+	for range l.Conns {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, get); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatalf("within the limit: %q, %v", line, err)
+		}
+		open = append(open, c)
+	}
+	if got := exchange(t, addr, get); !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, `"too_many_connections"`) {
+		t.Errorf("over the limit: %q", got)
+	}
+	open[0].Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		got := exchange(t, addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if strings.HasPrefix(got, "HTTP/1.1 200") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after one has gone: %q", got)
+		}
 	}
 }

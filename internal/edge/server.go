@@ -54,15 +54,31 @@ func (l Limits) Validate() error {
 	return nil
 }
 
+// unlimited is what fasthttp's own bound on connections is set to: beyond it there
+// is no JSON.
+const unlimited = 1 << 20
+
+// Stamp adds what every answer of a service carries to one that the edge makes:
+// to a refusal, or to a 500 after the handler panicked, which has then been
+// reached (handled) and may have done anything.
+type Stamp func(ctx *fasthttp.RequestCtx, handled bool)
+
 // NewServer returns a server that refuses what Check refuses, answers every
 // read error with a Problem, and passes headers and paths on as they came. A
-// handler that panics costs its client a 500 and nobody else anything.
-func NewServer(l Limits, log *zap.Logger, handle fasthttp.RequestHandler) *fasthttp.Server {
+// handler that panics costs its client a 500 and nobody else anything. stamp may
+// be nil. LimitConns bounds its connections; it does not do so itself.
+func NewServer(l Limits, log *zap.Logger, handle fasthttp.RequestHandler, stamp Stamp) *fasthttp.Server {
+	if stamp == nil {
+		stamp = func(*fasthttp.RequestCtx, bool) {}
+	}
 	return &fasthttp.Server{
-		Handler:            recovering(log, checked(handle)),
-		ErrorHandler:       func(ctx *fasthttp.RequestCtx, err error) { FromReadError(err, l).Write(ctx) },
+		Handler: recovering(log, checked(handle, stamp), stamp),
+		ErrorHandler: func(ctx *fasthttp.RequestCtx, err error) {
+			FromReadError(err, l).Write(ctx)
+			stamp(ctx, false)
+		},
 		Logger:             quiet{log},
-		Concurrency:        l.Conns,
+		Concurrency:        unlimited,
 		ReadTimeout:        l.HeaderTimeout,
 		IdleTimeout:        l.IdleTimeout,
 		WriteTimeout:       l.WriteTimeout,
@@ -80,23 +96,25 @@ func NewServer(l Limits, log *zap.Logger, handle fasthttp.RequestHandler) *fasth
 	}
 }
 
-func checked(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+func checked(next fasthttp.RequestHandler, stamp Stamp) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if p := Check(&ctx.Request.Header); p != nil {
 			p.Write(ctx)
+			stamp(ctx, false)
 			return
 		}
 		next(ctx)
 	}
 }
 
-func recovering(log *zap.Logger, next fasthttp.RequestHandler) fasthttp.RequestHandler {
+func recovering(log *zap.Logger, next fasthttp.RequestHandler, stamp Stamp) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
 			if v := recover(); v != nil {
 				log.Error("handler panicked", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
 				ctx.Response.Reset()
 				(&Problem{Status: fasthttp.StatusInternalServerError, Code: "internal", Message: "the server met a bug; its log has the details", Close: true}).Write(ctx)
+				stamp(ctx, true)
 			}
 		}()
 		next(ctx)

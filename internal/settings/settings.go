@@ -95,7 +95,7 @@ func (s *Set) Flags() []cli.Flag {
 }
 
 // Load fills in what no flag has set, from the environment and the file. It is
-// called once, after the command line was parsed.
+// called once, after the command line was parsed. An empty variable sets nothing.
 func (s *Set) Load(lookupEnv func(string) (string, bool)) error {
 	if s.file == "" {
 		s.file, _ = lookupEnv(s.env(ConfigFlag))
@@ -108,7 +108,7 @@ func (s *Set) Load(lookupEnv func(string) (string, bool)) error {
 		if e.byFlag {
 			continue
 		}
-		if v, ok := lookupEnv(s.env(e.Name)); ok {
+		if v, ok := lookupEnv(s.env(e.Name)); ok && v != "" {
 			e.reset()
 			e.origin = "environment"
 			for _, one := range splitEnv(e.Value, v) {
@@ -168,6 +168,9 @@ func (s *Set) readFile() (map[string][]string, error) {
 		name := strings.ReplaceAll(k, "_", "-")
 		if !slices.ContainsFunc(s.list, func(e *entry) bool { return e.Name == name }) {
 			return nil, fmt.Errorf("%s: unknown setting %q; --help lists them (with _ for - in a file)", s.file, k)
+		}
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("%s: %s is given twice, with - and with _", s.file, k)
 		}
 		values, err := flatten(doc[k])
 		if err != nil {

@@ -122,6 +122,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{file: "nmae = \"x\"\n", says: []string{"nmae", "unknown setting"}},
 		{file: "count = \"two\"\n", says: []string{"count", `"two"`, "whole number"}},
 		{file: "wait_time = 5\n", says: []string{"wait_time", `"5"`, "300ms"}},
+		{file: "wait-time = \"1s\"\nwait_time = \"2s\"\n", says: []string{"wait_time", "twice"}},
 		{file: "a = \n", says: []string{"line 1"}},
 		{file: "peers = [\"bad\"]\n", says: []string{"peers", "not a peer"}},
 		{env: map[string]string{"T_BIG": "-1"}, says: []string{"T_BIG", `"-1"`}},

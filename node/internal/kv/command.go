@@ -45,11 +45,6 @@ type Command struct {
 	Cond  Condition
 }
 
-// Size is an upper bound of what the command adds to an entry, in bytes.
-func (c *Command) Size() int {
-	return 2 + 3*binary.MaxVarintLen64 + len(c.Key) + len(c.Value) + len(c.Cond.Revs)*binary.MaxVarintLen64
-}
-
 // An entry is: format, number of commands, the commands. A command is: op,
 // condition kind, [number of revisions, revisions], key, [value]. Numbers are
 // unsigned varints; key and value come after their length. Every state has one

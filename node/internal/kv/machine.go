@@ -102,6 +102,7 @@ func (c Condition) holds(it Item, found bool) bool {
 }
 
 // View returns the state as it is now, in constant time. The Machine may go on.
+// It is a write as far as locks go: the tree is marked as shared.
 func (m *Machine) View() *View {
 	return &View{items: m.items.Copy(), rev: m.rev, index: m.index, term: m.term}
 }

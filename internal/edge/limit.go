@@ -1,0 +1,65 @@
+package edge
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tooMany is what a connection over the limit is told before it is closed.
+const tooMany = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 97\r\n" +
+	"Retry-After: 1\r\nConnection: close\r\n\r\n" +
+	`{"error":"too_many_connections","message":"all connections are taken: close some, or try later."}`
+
+// LimitConns bounds how many connections of ln are open at once. One more is told
+// so and closed.
+func LimitConns(ln net.Listener, most int) net.Listener {
+	return &limited{Listener: ln, most: int64(most)}
+}
+
+type limited struct {
+	net.Listener
+	most int64
+	open atomic.Int64
+}
+
+// Accept implements net.Listener.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= l.most {
+			return &counted{Conn: c, open: &l.open}, nil
+		}
+		l.open.Add(-1)
+		refuse(c)
+	}
+}
+
+// refuse tells a client why, if its socket takes it at once; whoever connects
+// must not be able to hold up the others.
+func refuse(c net.Conn) {
+	if c.SetWriteDeadline(time.Now().Add(10*time.Millisecond)) == nil {
+		_, _ = io.WriteString(c, tooMany) // a client that has left does not need it
+	}
+	if tc, ok := c.(*net.TCPConn); ok {
+		_ = tc.CloseWrite() // so that what the client has sent does not reset the answer away
+	}
+	time.AfterFunc(100*time.Millisecond, func() { _ = c.Close() })
+}
+
+type counted struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
