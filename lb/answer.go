@@ -139,7 +139,7 @@ func (a *answer) parse(b []byte, isHead bool) error {
 			}
 		}
 	}
-	if s.bad {
+	if s.bad || len(a.conn.named) > maxOptions {
 		return fmt.Errorf("%w: header lines", errBadAnswer)
 	}
 	for _, one := range a.conn.named {

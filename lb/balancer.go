@@ -151,6 +151,7 @@ func (b *Balancer) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = b.admin.ShutdownWithContext(last)
+	_ = b.adminLn.Close() // a server that has not begun to serve yet would not know
 	b.cancel()
 	b.registry.wait()
 	wg.Wait()
@@ -197,9 +198,7 @@ func (b *Balancer) finishDrain(drained <-chan struct{}) error {
 	case <-limit.C:
 	}
 	b.cancel()
-	for _, be := range b.registry.all() {
-		be.pool.abort()
-	}
+	b.registry.abort()
 	b.front.cut(func(bool) bool { return true })
 	<-tunnels
 	return err
@@ -212,9 +211,7 @@ func (b *Balancer) sweep() {
 	for {
 		select {
 		case now := <-t.C:
-			for _, be := range b.registry.all() {
-				be.pool.sweep(now)
-			}
+			b.registry.sweep(now)
 		case <-b.ctx.Done():
 			return
 		}

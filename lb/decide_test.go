@@ -123,7 +123,7 @@ func TestView(t *testing.T) {
 		"a leader in doubt":          {[]Node{suspect(up("a", 5, true)), up("b", 5, false)}, "a", -1, []int{1}},
 		"a leader that is not ready": {[]Node{lagging(up("a", 5, true)), up("b", 5, false)}, "", 0, []int{1}},
 	} {
-		v := newView(c.nodes, c.previous)
+		v := newView(c.nodes, &View{Nodes: []Node{{HTTP: c.previous}}})
 		if v.Leader != c.leader {
 			t.Errorf("%s: leader %d, want %d", name, v.Leader, c.leader)
 		}
@@ -145,7 +145,7 @@ func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
 	for range 3 {
 		nodes = append(nodes, Node{Up: true, Ready: true, backend: &backend{}})
 	}
-	v := newView(nodes, "")
+	v := newView(nodes, nil)
 	for turn := range uint64(6) {
 		if be := v.reader(turn, nil); be != nodes[turn%3].backend {
 			t.Errorf("turn %d", turn)
@@ -167,7 +167,7 @@ func TestHint(t *testing.T) {
 	node := func(id, http string, term uint64, up bool) Node {
 		return Node{ID: id, HTTP: http, Term: term, Up: up, backend: &backend{}}
 	}
-	v := newView([]Node{node("n1", "a", 5, true), node("n2", "b", 5, true), node("n3", "c", 4, true), node("n4", "d", 6, false)}, "")
+	v := newView([]Node{node("n1", "a", 5, true), node("n2", "b", 5, true), node("n3", "c", 4, true), node("n4", "d", 6, false)}, nil)
 	refuser := v.Nodes[0].backend
 	for name, c := range map[string]struct {
 		hint healthcheck.Leader

@@ -100,10 +100,13 @@ func (b *Balancer) startUnframed(x *exchange, s *bodyStream) {
 	head := x.ctx.Response.Header.AppendBytes(nil)
 	x.ctx.HijackSetNoResponse(true)
 	b.flights.Add(1)
+	client := s.client
+	b.front.takeOver(client, func() {
+		_ = s.Close()
+		b.flights.Done()
+	})
 	x.ctx.Hijack(func(c net.Conn) {
-		defer b.flights.Done()
-		defer b.front.forget(s.client)
-		defer s.Close()
+		defer b.front.forget(client)
 		if err := c.SetWriteDeadline(time.Now().Add(s.write)); err != nil {
 			return
 		}

@@ -89,6 +89,9 @@ func trimSpace(b []byte) []byte {
 	return b
 }
 
+// maxOptions bounds the options of Connection: each is compared with each header.
+const maxOptions = 32
+
 // connection is what the Connection lines of one message say.
 type connection struct {
 	named   [][]byte // every option, close and keep-alive included

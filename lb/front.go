@@ -42,9 +42,16 @@ type front struct {
 	limits  edge.Limits
 	current *generation
 	older   []*generation
-	conns   map[net.Conn]bool // whether a request has come
-	serving sync.WaitGroup    // generations and refused connections
+	conns   map[net.Conn]*guest
+	serving sync.WaitGroup // generations and refused connections
 	linger  chan struct{}
+	closing bool // no more generations
+}
+
+// guest is a client's connection.
+type guest struct {
+	used   bool   // a request has come
+	giveUp func() // gives back what a takeover of the connection holds; nil: none is due
 }
 
 // generation is one server and the listener that feeds it.
@@ -54,7 +61,7 @@ type generation struct {
 }
 
 func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle fasthttp.RequestHandler) *front {
-	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]bool), linger: make(chan struct{}, lingering)}
+	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]*guest), linger: make(chan struct{}, lingering)}
 	f.current = f.newGeneration(l)
 	return f
 }
@@ -126,7 +133,7 @@ func (f *front) admit(c net.Conn) {
 		f.mu.Lock()
 		g, full := f.current, f.open.Load() >= int64(f.limits.Conns)
 		if !full {
-			f.conns[c] = false
+			f.conns[c] = &guest{}
 			f.open.Add(1)
 		}
 		f.mu.Unlock()
@@ -152,19 +159,37 @@ func (f *front) admit(c net.Conn) {
 func (f *front) use(c net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, there := f.conns[c]; there {
-		f.conns[c] = true
+	if g := f.conns[c]; g != nil {
+		g.used = true
 	}
 }
 
 // forget counts a client's connection out, once.
 func (f *front) forget(c net.Conn) {
 	f.mu.Lock()
-	_, there := f.conns[c]
+	g := f.conns[c]
 	delete(f.conns, c)
 	f.mu.Unlock()
-	if there {
-		f.open.Add(-1)
+	if g == nil {
+		return
+	}
+	f.open.Add(-1)
+	if g.giveUp != nil {
+		g.giveUp()
+	}
+}
+
+// takeOver says what to give back once the connection is forgotten. The server
+// may close it without ever calling the handler that was to take it over.
+func (f *front) takeOver(c net.Conn, giveUp func()) {
+	f.mu.Lock()
+	g := f.conns[c]
+	if g != nil {
+		g.giveUp = giveUp
+	}
+	f.mu.Unlock()
+	if g == nil {
+		giveUp()
 	}
 }
 
@@ -194,7 +219,7 @@ func (f *front) reload(l edge.Limits) {
 	same := f.limits
 	same.Conns = l.Conns
 	f.limits = l
-	if same == l {
+	if same == l || f.closing {
 		return
 	}
 	var busy []*generation
@@ -216,12 +241,16 @@ func (f *front) shutdown(ctx context.Context) error {
 	unused := time.AfterFunc(unusedGrace, func() { f.cut(func(used bool) bool { return !used }) })
 	defer unused.Stop()
 	f.mu.Lock()
+	f.closing = true
 	all := append(append([]*generation(nil), f.older...), f.current)
 	f.mu.Unlock()
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, g := range all {
-		wg.Go(func() { errs[i] = g.srv.ShutdownWithContext(ctx) })
+		wg.Go(func() {
+			_ = g.ln.Close() // a server that has not begun to serve yet would not know
+			errs[i] = g.srv.ShutdownWithContext(ctx)
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -231,8 +260,8 @@ func (f *front) shutdown(ctx context.Context) error {
 func (f *front) cut(which func(used bool) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for c, used := range f.conns {
-		if which(used) {
+	for c, g := range f.conns {
+		if which(g.used) {
 			_ = c.Close()
 		}
 	}

@@ -55,7 +55,7 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) bool {
 	if !w.conn.upgrade || !h.IsGet() || !h.IsHTTP11() || bytes.Contains(bytes.ToLower(w.upgrade), []byte("h2c")) {
 		w.upgrade = nil
 	}
-	return !s.bad
+	return !s.bad && len(w.conn.named) <= maxOptions
 }
 
 // write appends the head for the backend to dst. Everything that frames the

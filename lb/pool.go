@@ -62,7 +62,7 @@ func (p *pool) get(ctx context.Context, deadline time.Time, careful, dial bool) 
 		if u == nil {
 			return p.dial(ctx, deadline)
 		}
-		if careful && !u.fresh() {
+		if !u.fresh() {
 			p.drop(u)
 			continue
 		}

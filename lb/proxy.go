@@ -188,8 +188,8 @@ func (b *Balancer) route(x *exchange) {
 
 // triesEnd is until when another attempt may begin.
 func (b *Balancer) triesEnd(x *exchange, a attempt) time.Time {
-	if x.class == classRead && (a.sent || a.end == endAnswered) {
-		return x.readBy
+	if x.class == classRead {
+		return x.readBy // hold has its own end
 	}
 	return x.holdUntil
 }

@@ -2,8 +2,10 @@ package lb
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dengine/dengine/healthcheck"
 	"go.uber.org/zap"
@@ -21,6 +23,8 @@ type registry struct {
 	mu       sync.Mutex
 	cfg      Config
 	backends []*backend
+	retired  []*backend // removed, with requests still under way
+	started  bool
 }
 
 // newRegistry prepares the backends of cfg; start watches them.
@@ -37,6 +41,7 @@ func newRegistry(ctx context.Context, cfg Config, log *zap.Logger) *registry {
 func (g *registry) start() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.started = true
 	for _, be := range g.backends {
 		g.watch(be)
 	}
@@ -76,6 +81,9 @@ func limitsOf(cfg Config) poolLimits {
 
 // watch starts a watcher; the lock is held.
 func (g *registry) watch(be *backend) {
+	if !g.started {
+		return
+	}
 	ctx, stop := context.WithCancel(g.ctx)
 	var w *healthcheck.Watcher
 	w = healthcheck.NewWatcher(be.Health, g.cfg.Checks, g.log.With(zap.String("backend", be.name())), func(o healthcheck.Observation) {
@@ -83,6 +91,14 @@ func (g *registry) watch(be *backend) {
 	})
 	be.watcher, be.stop = w, stop
 	g.wg.Go(func() { w.Run(ctx) })
+}
+
+// unwatch ends a backend's watcher; the lock is held.
+func (g *registry) unwatch(be *backend) {
+	if be.stop != nil {
+		be.stop()
+	}
+	be.watcher = nil
 }
 
 // observe takes one observation. Watchers call it; it must not wait for one.
@@ -134,9 +150,9 @@ func (g *registry) apply(want []Backend) {
 			continue
 		}
 		g.log.Info("backend removed", zap.String("backend", be.name()), zap.String("http", be.HTTP))
-		be.stop()
-		be.watcher = nil
+		g.unwatch(be)
 		be.pool.close()
+		g.retired = append(g.retired, be)
 	}
 	g.backends = next
 }
@@ -158,7 +174,7 @@ func (g *registry) reload(cfg Config, checksDiffer bool) {
 	for _, be := range g.backends {
 		be.pool.configure(limitsOf(cfg))
 		if checksDiffer {
-			be.stop()
+			g.unwatch(be)
 			g.watch(be)
 		}
 	}
@@ -173,7 +189,7 @@ func (g *registry) publish() {
 		nodes[i] = be.node()
 	}
 	old := g.view.Load()
-	v := newView(nodes, old.leaderAddr())
+	v := newView(nodes, old)
 	if sameRoutes(old, v) {
 		v.changed = old.changed
 		g.view.Store(v)
@@ -218,6 +234,26 @@ func (g *registry) poke(be *backend) {
 	if w != nil {
 		w.Poke()
 	}
+}
+
+// abort breaks every connection to every backend, removed ones included.
+func (g *registry) abort() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, be := range append(append([]*backend(nil), g.backends...), g.retired...) {
+		be.pool.abort()
+	}
+}
+
+// sweep closes connections that grew old and forgets removed backends that
+// nothing uses any more.
+func (g *registry) sweep(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, be := range g.backends {
+		be.pool.sweep(now)
+	}
+	g.retired = slices.DeleteFunc(g.retired, func(be *backend) bool { return be.pool.size() == 0 })
 }
 
 // all are the backends now.

@@ -25,14 +25,16 @@ func (b *Balancer) startTunnel(x *exchange) {
 	// shuts down, so the head is written here.
 	x.ctx.HijackSetNoResponse(true)
 	b.tunnels.Add(1)
+	b.front.takeOver(client, func() {
+		be.pool.drop(u)
+		b.finish(rec)
+		b.tunnels.Done()
+	})
 	x.ctx.Hijack(func(c net.Conn) {
-		defer b.tunnels.Done()
 		defer b.front.forget(client)
-		defer be.pool.drop(u)
 		if _, err := c.Write(head); err == nil {
 			rec.bytes = join(c, u, silence)
 		}
-		b.finish(rec)
 	})
 }
 

@@ -1,6 +1,10 @@
 package lb
 
-import "github.com/dengine/dengine/healthcheck"
+import (
+	"slices"
+
+	"github.com/dengine/dengine/healthcheck"
+)
 
 // Node is what the balancer knows of one backend at one moment.
 type Node struct {
@@ -25,8 +29,9 @@ type Node struct {
 // newest one.
 type View struct {
 	Nodes   []Node
-	Leader  int   // index in Nodes; -1: none is known
-	Readers []int // indexes in Nodes of those that can serve reads
+	Leader  int    // index in Nodes; -1: none is known
+	Term    uint64 // highest of any leader so far
+	Readers []int  // indexes in Nodes of those that can serve reads
 
 	// changed is closed once a View that routes otherwise was published.
 	changed chan struct{}
@@ -35,8 +40,15 @@ type View struct {
 // newView works out who leads and who reads. previous is the HTTP address of
 // the leader so far: of several that claim to lead in the same term (services
 // that know no terms all claim term 0) it stays.
-func newView(nodes []Node, previous string) *View {
-	v := &View{Nodes: nodes, Leader: leaderOf(nodes, previous), changed: make(chan struct{})}
+func newView(nodes []Node, old *View) *View {
+	var term uint64
+	if old != nil && slices.ContainsFunc(nodes, func(n Node) bool { return n.Up && n.Term >= old.Term }) {
+		term = old.Term
+	}
+	v := &View{Nodes: nodes, Leader: leaderOf(nodes, old.leaderAddr(), term), Term: term, changed: make(chan struct{})}
+	if v.Leader >= 0 {
+		v.Term = nodes[v.Leader].Term
+	}
 	for i, n := range nodes {
 		if n.Up && n.Ready && !n.Suspect {
 			v.Readers = append(v.Readers, i)
@@ -46,10 +58,10 @@ func newView(nodes []Node, previous string) *View {
 }
 
 // leaderOf picks the one with the highest term of those that say they lead.
-func leaderOf(nodes []Node, previous string) int {
+func leaderOf(nodes []Node, previous string, floor uint64) int {
 	best := -1
 	for i, n := range nodes {
-		if !n.Up || !n.Primary || n.Suspect {
+		if !n.Up || !n.Primary || n.Suspect || n.Term < floor {
 			continue
 		}
 		if best < 0 || n.Term > nodes[best].Term || (n.Term == nodes[best].Term && n.HTTP == previous) {

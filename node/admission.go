@@ -220,12 +220,15 @@ func (n *Node) lostError() error {
 // and adds their answers. It returns why one of them did not, for people.
 func (n *Node) askPeers(remembered map[string]string) (why string) {
 	var mu sync.Mutex
+	var silent []Member // the goroutines below change remembered
+	for _, m := range n.cfg.InitialCluster {
+		if _, done := remembered[m.ID]; !done && m.ID != n.cfg.ID {
+			silent = append(silent, m)
+		}
+	}
 	q := question{Identify: &identify{Incarnation: n.dir.id.Incarnation, Members: membersDigest(n.cfg.InitialCluster)}}
 	var wg sync.WaitGroup
-	for _, m := range n.cfg.InitialCluster {
-		if _, done := remembered[m.ID]; done || m.ID == n.cfg.ID {
-			continue
-		}
+	for _, m := range silent {
 		wg.Go(func() {
 			r, err := n.port.ask(m.Raft, q, n.cfg.RPCTimeout)
 			if err == nil && r.Identity == nil {

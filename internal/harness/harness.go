@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,11 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/dengine/dengine/cmd/...").CombinedOutput()
+	args := []string{"build", "-o", dir + "/"}
+	if Race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "github.com/dengine/dengine/cmd/...")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
@@ -124,6 +129,9 @@ func Prepare(t testing.TB, o Options) *Cluster {
 		c.client.CloseIdleConnections()
 		for _, p := range c.All() {
 			p.Kill()
+			if strings.Contains(p.Log(), raceReport) {
+				t.Errorf("%s has a data race", p.Name)
+			}
 			if t.Failed() {
 				t.Logf("log of %s:\n%s", p.Name, p.Log())
 			}

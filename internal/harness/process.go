@@ -55,6 +55,9 @@ func (w *tee) Write(b []byte) (int, error) {
 	return w.p.log.Write(b)
 }
 
+// raceReport is how a program built with the race detector says what it found.
+const raceReport = "WARNING: DATA RACE"
+
 // Log is everything that the program has printed.
 func (p *Process) Log() string {
 	p.mu.Lock()
