@@ -36,7 +36,8 @@ lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME
-	@for t in DecodeEntry ReadSnapshot; do $(GO) test -run '^$$' -fuzz "^Fuzz$$t$$" -fuzztime $(FUZZTIME) ./node/internal/kv || exit 1; done
+	@for t in node/internal/kv:DecodeEntry node/internal/kv:ReadSnapshot lb:AnswerHead; do \
+		$(GO) test -run '^$$' -fuzz "^Fuzz$${t#*:}$$" -fuzztime $(FUZZTIME) ./$${t%:*} || exit 1; done
 
 clean:
 	rm -rf $(BIN)

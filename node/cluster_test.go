@@ -44,6 +44,7 @@ func newCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 		cfg := node.DefaultConfig()
 		cfg.ID, cfg.DataDir, cfg.InitialCluster = m.ID, filepath.Join(dir, m.ID), members
 		cfg.RaftListen, cfg.HTTPListen, cfg.HealthListen = m.Raft, m.HTTP, m.Health
+		cfg.LeaseTimeout = cfg.HeartbeatTimeout // these tests share two cores with others
 		for _, f := range tune {
 			f(&cfg)
 		}

@@ -97,6 +97,9 @@ func Prepare(t testing.TB, o Options) *Cluster {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
+	if Race { // everything is ten times as slow; the lease need not be ten times as tight
+		o.NodeArgs = append([]string{"--lease-timeout", "300ms"}, o.NodeArgs...)
+	}
 	bin := Programs(t)
 	c := &Cluster{T: t, client: &http.Client{
 		Timeout:   Patience,
@@ -289,6 +292,19 @@ func (c *Cluster) Do(method, url, body string, headers ...string) Answer {
 		c.T.Fatal(err)
 	}
 	return a
+}
+
+// Put writes at the leader until a write is acknowledged; the machine may be so
+// busy that a leader loses its lease in between.
+func (c *Cluster) Put(key, value string) {
+	c.T.Helper()
+	Eventually(c.T, "a write to be acknowledged", func() error {
+		a, err := c.Try(http.MethodPut, "http://"+c.Leader().HTTP+"/kv/"+key, value)
+		if err != nil || a.Status != http.StatusOK {
+			return fmt.Errorf("%+v, %w", a, err)
+		}
+		return nil
+	})
 }
 
 // Eventually polls until check gives nil.

@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/harness"
+)
+
+// offsets hands each test another one: tests start side by side.
+var offsets atomic.Int64
+
+// freeOffset finds an offset at which dengine-up's ports are free, below the
+// range that the kernel gives to others.
+func freeOffset(t *testing.T) int {
+	t.Helper()
+	for {
+		offset := 12000 + os.Getpid()%1000 + 97*int(offsets.Add(1))
+		if offset > 21000 {
+			t.Fatal("no free ports")
+		}
+		free := true
+		for _, base := range []int{8080, 8081, 8082, 8083, 8088, 9081, 9082, 9083, 10001, 10002, 10003} {
+			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+offset))
+			if err != nil {
+				free = false
+				break
+			}
+			ln.Close()
+		}
+		if free {
+			return offset
+		}
+	}
+}
+
+// up is a running dengine-up.
+type up struct {
+	t      *testing.T
+	path   string
+	offset string
+	env    []string
+	cmd    *exec.Cmd
+	done   chan error
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (u *up) Write(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.out.Write(b)
+}
+
+func (u *up) output() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.out.String()
+}
+
+// startUp runs dengine-up and waits for its table.
+func startUp(t *testing.T, args ...string) *up {
+	t.Helper()
+	u := &up{t: t, path: filepath.Join(harness.Programs(t), "dengine-up"), offset: fmt.Sprint(freeOffset(t)), done: make(chan error, 1)}
+	u.env = append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_RUNTIME_DIR=")
+	u.cmd = exec.Command(u.path, append([]string{"--port-offset", u.offset}, args...)...)
+	u.cmd.Env, u.cmd.Stdout, u.cmd.Stderr = u.env, u, u
+	if err := u.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { u.done <- u.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = u.cmd.Process.Kill() // where the test has not ended it
+		if t.Failed() {
+			t.Logf("dengine-up printed:\n%s", u.output())
+		}
+	})
+	u.says("end everything")
+	return u
+}
+
+// says waits for a line that matches, and returns it.
+func (u *up) says(pattern string) string {
+	u.t.Helper()
+	re := regexp.MustCompile("(?m)^.*" + pattern + ".*$")
+	var line string
+	harness.Eventually(u.t, "dengine-up to say "+pattern, func() error {
+		if line = re.FindString(u.output()); line == "" {
+			return fmt.Errorf("it said:\n%s", u.output())
+		}
+		return nil
+	})
+	return line
+}
+
+// pasted runs the command that stands behind a name in the table.
+func (u *up) pasted(name string) string {
+	u.t.Helper()
+	line := u.says("^  " + name + "  ")
+	return u.sh(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), name)))
+}
+
+func (u *up) sh(command string) string {
+	u.t.Helper()
+	cmd := exec.Command("sh", "-c", command)
+	cmd.Env = u.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		u.t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+func (u *up) run(args string) string {
+	u.t.Helper()
+	return u.sh(u.path + " " + args + " --port-offset " + u.offset)
+}
+
+// pids are those of the nodes and the balancer that run.
+func (u *up) pids() []int {
+	u.t.Helper()
+	var s struct {
+		Nodes []struct {
+			PID int `json:"pid"`
+		} `json:"nodes"`
+		LB struct {
+			PID int `json:"pid"`
+		} `json:"lb"`
+	}
+	if err := json.Unmarshal([]byte(u.run("status --json")), &s); err != nil {
+		u.t.Fatal(err)
+	}
+	var out []int
+	for _, n := range s.Nodes {
+		out = append(out, n.PID)
+	}
+	return append(out, s.LB.PID)
+}
+
+// gone waits until none of the processes runs; one that nobody has reaped yet
+// does not.
+func gone(t *testing.T, pids []int) {
+	t.Helper()
+	harness.Eventually(t, "no process to be left", func() error {
+		for _, pid := range pids {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err == nil && !strings.Contains(string(stat), ") Z ") {
+				return fmt.Errorf("process %d runs: %s", pid, stat)
+			}
+		}
+		return nil
+	})
+}
+
+// The walk-through of the README, with the commands as dengine-up prints them.
+func TestUpWalkThrough(t *testing.T) {
+	t.Parallel()
+	u := startUp(t)
+	if out := u.pasted("write"); !strings.Contains(out, "200 OK") {
+		t.Errorf("the pasted write: %s", out)
+	}
+	harness.Eventually(t, "the pasted read", func() error {
+		if out := u.pasted("read"); !strings.Contains(out, `{"value":"alice"}`) {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	pids := u.pids()
+	if out := u.pasted("crash the leader"); !strings.Contains(out, "was killed") {
+		t.Errorf("%s", out)
+	}
+	if out := u.pasted("write"); !strings.Contains(out, "200 OK") {
+		t.Errorf("the write after the leader died: %s", out)
+	}
+	line := u.says(`died \(SIGKILL\)`)
+	if !regexp.MustCompile(`n\d died \(SIGKILL\); n\d leads in term \d+; no leader for \d+ ms`).MatchString(line) {
+		t.Errorf("the line about the failover is %q", line)
+	}
+	dead := regexp.MustCompile(`(n\d) died`).FindStringSubmatch(line)[1]
+	if out := u.run("start " + dead); !strings.Contains(out, "was started") {
+		t.Errorf("%s", out)
+	}
+	if out := u.pasted("look"); !strings.Contains(out, "3 of 3 nodes run") {
+		t.Errorf("%s", out)
+	}
+	pids = append(pids, u.pids()...)
+	u.run("down")
+	if err := <-u.done; err != nil {
+		t.Errorf("dengine-up ended with %v", err)
+	}
+	gone(t, pids)
+}
+
+// However dengine-up ends, nothing is left running.
+func TestUpKilledLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGINT": syscall.SIGINT} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := startUp(t, "--lb", "none")
+			pids := u.pids()[:3]
+			start := time.Now()
+			if err := u.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			<-u.done
+			gone(t, pids)
+			t.Logf("nothing was left after %v", time.Since(start))
+		})
+	}
+}
