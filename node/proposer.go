@@ -109,7 +109,7 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 	case <-ctx.Done():
 	case <-p.quit:
 		// The run loop may be gone with pr in the queue; one that was taken is
-		// decided all the same, since raft answers every entry when it ends.
+		// decided all the same, by raft or by abandon.
 	}
 	if pr.state.CompareAndSwap(proposalWaiting, proposalCancelled) {
 		if ctx.Err() != nil {
