@@ -32,7 +32,15 @@ func TestClusterSizes(t *testing.T) {
 
 func TestRestartKeepsIdentityAndData(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
+		t.Run(string(store), func(t *testing.T) {
+			t.Parallel()
+			restartKeeps(t, startCluster(t, 3, func(cfg *node.Config) { cfg.LogStore = store }))
+		})
+	}
+}
+
+func restartKeeps(t *testing.T, c *cluster) {
 	l := c.leader()
 	var last answer
 	for i := range 50 {
@@ -87,6 +95,9 @@ func TestDataDirIsGuarded(t *testing.T) {
 	other.DataDir = c.configs[1].DataDir
 	c.stop(1)
 	refused("another node's", other, "belongs to node n2, not to n1")
+	other = c.configs[0]
+	other.LogStore = node.LogStoreWAL
+	refused("with another log store", other, "has its log in bolt, not in wal")
 	other = c.configs[0]
 	other.Cluster = "elsewhere"
 	refused("another cluster's", other, `belongs to cluster "dengine", not to "elsewhere"`)
@@ -319,9 +330,18 @@ func TestLongPoll(t *testing.T) {
 
 func TestSnapshotAndTruncation(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) {
-		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
-	})
+	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
+		t.Run(string(store), func(t *testing.T) {
+			t.Parallel()
+			snapshotAndTruncation(t, startCluster(t, 3, func(cfg *node.Config) {
+				cfg.LogStore = store
+				cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
+			}))
+		})
+	}
+}
+
+func snapshotAndTruncation(t *testing.T, c *cluster) {
 	l := c.leader()
 	behind := c.others(l)[0]
 	c.stop(behind)

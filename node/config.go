@@ -29,6 +29,9 @@ type Config struct {
 	// DataDir holds the log, the snapshots and the node's identity. It belongs
 	// to one node and one process at a time.
 	DataDir string
+	// LogStore is where the log is kept. It is chosen when a data directory is
+	// new and cannot be changed later.
+	LogStore LogStore
 	// Listen addresses, host:port; port 0 takes a free one. HTTPListen and
 	// HealthListen may be empty: then there is no such port.
 	RaftListen   string
@@ -62,6 +65,19 @@ type Config struct {
 	Limits edge.Limits // of the HTTP API
 }
 
+// LogStore is a kind of log on disk.
+type LogStore string
+
+// The kinds: raft-boltdb, a B+tree in one file, two fsyncs for each append; and
+// raft-wal, segment files, one fsync.
+const (
+	LogStoreBolt LogStore = "bolt"
+	LogStoreWAL  LogStore = "wal"
+)
+
+// logNames are their names in a data directory.
+var logNames = map[LogStore]string{LogStoreBolt: "raft.db", LogStoreWAL: "wal"}
+
 // MaxKeyBytes is the longest key.
 const MaxKeyBytes = 4 << 10
 
@@ -72,6 +88,7 @@ const maxMembers = 9
 func DefaultConfig() Config {
 	return Config{
 		Cluster:           "dengine",
+		LogStore:          LogStoreBolt,
 		RaftListen:        "127.0.0.1:9081",
 		HTTPListen:        "127.0.0.1:8081",
 		HealthListen:      "127.0.0.1:10001",
@@ -152,6 +169,9 @@ func (c Config) validateNames() error {
 	if c.DataDir == "" {
 		return errors.New("data dir is missing")
 	}
+	if _, ok := logNames[c.LogStore]; !ok {
+		return fmt.Errorf("log store %q: want bolt or wal", c.LogStore)
+	}
 	for _, f := range []struct {
 		what, value string
 		may         bool // be empty
@@ -165,8 +185,9 @@ func (c Config) validateNames() error {
 	return nil
 }
 
-// maxValueBytes keeps one entry well below what an RPC can carry in time.
-const maxValueBytes = 64 << 20
+// maxValueBytes keeps one entry well below what an RPC can carry in time, and what
+// raft-wal takes (64 MiB).
+const maxValueBytes = 32 << 20
 
 func (c Config) validateMembers() error {
 	if n := len(c.InitialCluster); n == 0 || n > maxMembers || n%2 == 0 {

@@ -36,7 +36,7 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return err
 	}
-	store, err := openLogStore(n.dir.file(boltFile), n.cfg.LogCacheBytes, n.fail)
+	store, err := openLogStore(n.cfg.LogStore, n.dir, n.cfg.LogCacheBytes, cfg.Logger, n.fail)
 	if err != nil {
 		return err
 	}
@@ -59,11 +59,11 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	c.snapshots = snapshots
 	history, err := raft.HasExistingState(c.store, c.store, snapshots)
 	if err != nil {
-		return fmt.Errorf("read the log %s: %w", n.dir.file(boltFile), err)
+		return fmt.Errorf("read the log %s: %w", n.logPath(), err)
 	}
 	if n.dir.id.Joined && !history {
 		return fmt.Errorf("data directory %s has taken part in a cluster, but its log is gone: restore %s from a copy, "+
-			"or empty the whole directory and join the node again", n.dir.path, n.dir.file(boltFile))
+			"or empty the whole directory and join the node again", n.dir.path, n.logPath())
 	}
 	trans := newTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   addresses{n.cfg},
@@ -97,6 +97,8 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	c.proposer = newProposer(c.raft, n.cfg.MaxEntryBytes, n.log.Named("proposer"))
 	return nil
 }
+
+func (n *Node) logPath() string { return n.dir.file(logNames[n.cfg.LogStore]) }
 
 func (n *Node) raftConfig() (*raft.Config, error) {
 	cfg := raft.DefaultConfig()

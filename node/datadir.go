@@ -18,7 +18,6 @@ const (
 	lockFile     = "LOCK"
 	identityFile = "node.json"
 	peersFile    = "peers.json"
-	boltFile     = "raft.db"
 )
 
 const identityFormat = 1
@@ -30,7 +29,8 @@ type identity struct {
 	ID      string `json:"id"`
 	// Incarnation is drawn anew for every empty directory, so that the other
 	// nodes can tell this memory from an earlier one of the same id.
-	Incarnation string `json:"incarnation"`
+	Incarnation string   `json:"incarnation"`
+	LogStore    LogStore `json:"log_store"`
 	// Joined: the node takes part in Raft with this directory.
 	Joined bool `json:"joined"`
 	// Lost: a peer remembers an earlier incarnation; this one must never vote.
@@ -46,7 +46,7 @@ type dataDir struct {
 
 // openDataDir locks the directory and reads whose it is, creating both for a
 // new node. A directory of another node or cluster, or one in use, is refused.
-func openDataDir(path, cluster, id string) (*dataDir, error) {
+func openDataDir(path, cluster, id string, store LogStore) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
@@ -58,7 +58,7 @@ func openDataDir(path, cluster, id string) (*dataDir, error) {
 	if err := d.acquire(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	if err := d.readIdentity(cluster, id); err != nil {
+	if err := d.readIdentity(cluster, id, store); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
@@ -83,13 +83,15 @@ func (d *dataDir) acquire() error {
 	return nil
 }
 
-func (d *dataDir) readIdentity(cluster, id string) error {
+func (d *dataDir) readIdentity(cluster, id string, store LogStore) error {
 	err := readJSON(d.file(identityFile), &d.id)
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(d.file(boltFile)); err == nil {
-			return fmt.Errorf("data directory %s has a log but no %s: restore that file, or empty the directory to start without memory", d.path, identityFile)
+		for _, name := range logNames {
+			if _, err := os.Stat(d.file(name)); err == nil {
+				return fmt.Errorf("data directory %s has a log but no %s: restore that file, or empty the directory to start without memory", d.path, identityFile)
+			}
 		}
-		d.id = identity{Format: identityFormat, Cluster: cluster, ID: id, Incarnation: randomHex()}
+		d.id = identity{Format: identityFormat, Cluster: cluster, ID: id, Incarnation: randomHex(), LogStore: store}
 		return d.saveIdentity()
 	}
 	switch {
@@ -101,6 +103,9 @@ func (d *dataDir) readIdentity(cluster, id string) error {
 		return fmt.Errorf("data directory %s belongs to node %s, not to %s: give %s a directory of its own", d.path, d.id.ID, id, id)
 	case d.id.Cluster != cluster:
 		return fmt.Errorf("data directory %s belongs to cluster %q, not to %q", d.path, d.id.Cluster, cluster)
+	case d.id.LogStore != store:
+		return fmt.Errorf("data directory %s has its log in %s, not in %s: start the node with the log store that it has, "+
+			"or remove it from the cluster and join it again with an empty directory", d.path, d.id.LogStore, store)
 	}
 	return nil
 }

@@ -3,12 +3,12 @@ package node
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dengine/dengine/node/internal/kv"
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -163,9 +163,9 @@ func TestBoundBytes(t *testing.T) {
 	}
 }
 
-func openStore(t *testing.T, cache int, fatal func(error)) *logStore {
+func openStore(t *testing.T, kind LogStore, cache int, fatal func(error)) *logStore {
 	t.Helper()
-	s, err := openLogStore(filepath.Join(t.TempDir(), "raft.db"), cache, fatal)
+	s, err := openLogStore(kind, &dataDir{path: t.TempDir()}, cache, hclog.NewNullLogger(), fatal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,36 +185,48 @@ func entries(from, to uint64) []*raft.Log {
 // the removal of a conflicting end.
 func TestLogCacheAgreesWithDisk(t *testing.T) {
 	t.Parallel()
-	for _, cache := range []int{0, 2000, 1 << 20} {
-		s := openStore(t, cache, func(err error) { t.Error(err) })
-		steps := []func() error{
-			func() error { return s.StoreLogs(entries(1, 700)) },
-			func() error { return s.DeleteRange(1, 600) },
-			func() error { return s.DeleteRange(680, 700) },
-			func() error { return s.StoreLogs(entries(680, 690)) },
-			func() error { return s.DeleteRange(601, 690) },
-			func() error { return s.StoreLogs(entries(1000, 1010)) },
+	for _, kind := range []LogStore{LogStoreBolt, LogStoreWAL} {
+		for _, cache := range []int{0, 2000, 1 << 20} {
+			t.Run(fmt.Sprint(kind, cache), func(t *testing.T) {
+				t.Parallel()
+				s := openStore(t, kind, cache, func(err error) { t.Error(err) })
+				agreesWithDisk(t, s)
+			})
 		}
-		bounds := [][2]uint64{{1, 700}, {601, 700}, {601, 679}, {601, 690}, {0, 0}, {1000, 1010}}
-		for i, step := range steps {
-			if err := step(); err != nil {
-				t.Fatal(err)
+	}
+}
+
+func agreesWithDisk(t *testing.T, s *logStore) {
+	steps := []struct {
+		do          func() error
+		first, last uint64
+	}{
+		{func() error { return s.StoreLogs(entries(1, 700)) }, 1, 700},
+		{func() error { return s.DeleteRange(1, 600) }, 601, 700},
+		{func() error { return s.DeleteRange(680, 700) }, 601, 679},
+		{func() error { return s.StoreLogs(entries(680, 690)) }, 601, 690},
+		{func() error { return s.DeleteRange(601, 690) }, 0, 0},
+		{func() error { return s.StoreLogs(entries(1000, 1800)) }, 1000, 1800},
+		{func() error { return s.DeleteRange(1001, 1800) }, 1000, 1000}, // newest first, in chunks
+	}
+	for i, step := range steps {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		first, _ := s.FirstIndex()
+		last, _ := s.LastIndex()
+		if first != step.first || last != step.last {
+			t.Errorf("step %d: log is %d-%d, want %d-%d", i, first, last, step.first, step.last)
+		}
+		for index := uint64(1); index <= 1801; index += 3 {
+			var got, disk raft.Log
+			err, diskErr := s.GetLog(index, &got), s.disk.GetLog(index, &disk)
+			if (err == nil) != (diskErr == nil) || string(got.Data) != string(disk.Data) {
+				t.Fatalf("step %d, entry %d: %q (%v), disk has %q (%v)", i, index, got.Data, err, disk.Data, diskErr)
 			}
-			first, _ := s.FirstIndex()
-			last, _ := s.LastIndex()
-			if first != bounds[i][0] || last != bounds[i][1] {
-				t.Errorf("cache %d, step %d: log is %d-%d, want %v", cache, i, first, last, bounds[i])
-			}
-			for index := uint64(1); index <= 1011; index++ {
-				var got, disk raft.Log
-				err, diskErr := s.GetLog(index, &got), s.BoltStore.GetLog(index, &disk)
-				if (err == nil) != (diskErr == nil) || string(got.Data) != string(disk.Data) {
-					t.Fatalf("cache %d, step %d, entry %d: %q (%v), disk has %q (%v)", cache, i, index, got.Data, err, disk.Data, diskErr)
-				}
-			}
-			if s.cache.bytes > max(cache, 0) {
-				t.Errorf("the cache holds %d bytes, at most %d", s.cache.bytes, cache)
-			}
+		}
+		if s.cache.bytes > s.cache.max {
+			t.Errorf("the cache holds %d bytes, at most %d", s.cache.bytes, s.cache.max)
 		}
 	}
 }
@@ -222,8 +234,8 @@ func TestLogCacheAgreesWithDisk(t *testing.T) {
 func TestFailedWriteEndsTheNode(t *testing.T) {
 	t.Parallel()
 	var cause error
-	s := openStore(t, 0, func(err error) { cause = err })
-	if err := s.BoltStore.Close(); err != nil {
+	s := openStore(t, LogStoreBolt, 0, func(err error) { cause = err })
+	if err := s.disk.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.StoreLogs(entries(1, 1)); err == nil || cause == nil || !strings.Contains(cause.Error(), "append to the log") {

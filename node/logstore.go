@@ -1,32 +1,66 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
 
-// deleteChunk is how many entries one bolt transaction removes. Appends wait for
+// deleteChunk is how many entries one transaction removes. Appends wait for
 // a transaction, so it must be short.
 const deleteChunk = 256
+
+// disk is where the log, the term and the vote are kept.
+type disk interface {
+	raft.LogStore
+	raft.StableStore
+	Close() error
+}
 
 // logStore is raft's log and stable store on disk, with the newest entries kept
 // in memory, bounded in bytes. Its first failed write ends the node: a node that
 // cannot write must not go on winning elections.
 type logStore struct {
-	*raftboltdb.BoltStore // stable store, and what is not cached
-	fatal                 func(error)
+	disk
+	fatal func(error)
 
 	mu    sync.RWMutex
 	cache logCache
 }
 
-func openLogStore(path string, cacheBytes int, fatal func(error)) (*logStore, error) {
-	bolt, err := raftboltdb.New(raftboltdb.Options{
+var _ raft.MonotonicLogStore = (*logStore)(nil)
+
+func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, log hclog.Logger, fatal func(error)) (*logStore, error) {
+	path := dir.file(logNames[kind])
+	d, err := openDisk(kind, path, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the log %s: %w: restore it from a copy, or empty the data directory and join the node again", path, err)
+	}
+	return &logStore{disk: d, fatal: fatal, cache: logCache{max: cacheBytes}}, nil
+}
+
+func openDisk(kind LogStore, path string, log hclog.Logger) (disk, error) {
+	if kind == LogStoreWAL {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return nil, err
+		}
+		meta := new(metadb.BoltMetaDB)
+		w, err := wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(meta))
+		if err != nil {
+			return nil, err
+		}
+		return walDisk{w, meta}, nil
+	}
+	return raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{
 			Timeout:        time.Second,
@@ -35,10 +69,22 @@ func openLogStore(path string, cacheBytes int, fatal func(error)) (*logStore, er
 		},
 		MsgpackUseNewTimeFormat: true,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("open the log %s: %w: restore it from a copy, or empty the data directory and join the node again", path, err)
-	}
-	return &logStore{BoltStore: bolt, fatal: fatal, cache: logCache{max: cacheBytes}}, nil
+}
+
+// walDisk closes the file that raft-wal v0.4.0 keeps its term and vote in, and
+// leaves open: until then nobody else could open it, this process included.
+type walDisk struct {
+	*wal.WAL
+	meta *metadb.BoltMetaDB
+}
+
+func (w walDisk) Close() error { return errors.Join(w.WAL.Close(), w.meta.Close()) }
+
+// IsMonotonic implements raft.MonotonicLogStore: raft-wal takes no gap between
+// entries, so raft empties it when it installs a snapshot.
+func (s *logStore) IsMonotonic() bool {
+	m, ok := s.disk.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
 }
 
 // wrote passes err on; the first one ends the node.
@@ -61,7 +107,7 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 		*log = *hit
 		return nil
 	}
-	return s.BoltStore.GetLog(index, log)
+	return s.disk.GetLog(index, log)
 }
 
 // StoreLog implements raft.LogStore.
@@ -69,7 +115,7 @@ func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.wrote("append to the log", s.BoltStore.StoreLogs(logs)); err != nil {
+	if err := s.wrote("append to the log", s.disk.StoreLogs(logs)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -103,7 +149,7 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 			}
 			hi = from - 1
 		}
-		if err := s.wrote("remove log entries", s.BoltStore.DeleteRange(from, to)); err != nil {
+		if err := s.wrote("remove log entries", s.disk.DeleteRange(from, to)); err != nil {
 			return err
 		}
 	}
@@ -112,12 +158,12 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(key, val []byte) error {
-	return s.wrote("write term or vote", s.BoltStore.Set(key, val))
+	return s.wrote("write term or vote", s.disk.Set(key, val))
 }
 
 // SetUint64 implements raft.StableStore.
 func (s *logStore) SetUint64(key []byte, val uint64) error {
-	return s.wrote("write term or vote", s.BoltStore.SetUint64(key, val))
+	return s.wrote("write term or vote", s.disk.SetUint64(key, val))
 }
 
 // logCache holds a run of entries without a gap, the newest there are.

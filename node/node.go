@@ -77,7 +77,7 @@ func Open(cfg Config, log *zap.Logger) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
-	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID); err != nil {
+	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID, n.cfg.LogStore); err != nil {
 		return err
 	}
 	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined); err != nil {

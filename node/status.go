@@ -56,7 +56,7 @@ func (n *Node) Status() Status {
 		return s
 	}
 	s.Keys, s.Lag = c.fsm.len(), s.Report.Lag()
-	s.Log = LogStatus{Store: "bolt"}
+	s.Log = LogStatus{Store: string(n.cfg.LogStore)}
 	s.Log.First, _ = c.store.FirstIndex() // zero where the store is closed already
 	s.Log.Last, _ = c.store.LastIndex()
 	if list, err := c.snapshots.List(); err == nil && len(list) > 0 {

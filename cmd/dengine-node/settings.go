@@ -14,6 +14,7 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "id", Usage: "name of this node, one of the initial cluster's; it never changes", Value: settings.String(&c.ID)},
 		{Name: "cluster", Usage: "name that all nodes of the cluster share", Value: settings.String(&c.Cluster)},
 		{Name: "data-dir", Usage: "folder for the log, the snapshots and the node's identity", Value: settings.String(&c.DataDir)},
+		{Name: "log-store", Usage: "bolt or wal: how the log is kept on disk; chosen once for a data folder", Value: settings.Parsed(&c.LogStore, parseLogStore, formatLogStore)},
 		{Name: "raft-listen", Usage: "address of the Raft port", Value: settings.String(&c.RaftListen)},
 		{Name: "http-listen", Usage: "address of the HTTP API", Value: settings.String(&c.HTTPListen)},
 		{Name: "health-listen", Usage: "address of the health port", Value: settings.String(&c.HealthListen)},
@@ -41,6 +42,10 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "max-connections", Usage: "client connections at once", Value: settings.Int(&c.Limits.Conns)},
 	}, l.Settings()...)
 }
+
+func parseLogStore(s string) (node.LogStore, error) { return node.LogStore(s), nil }
+
+func formatLogStore(s node.LogStore) string { return string(s) }
 
 func parseMember(s string) (node.Member, error) {
 	f, err := settings.Fields(s, "id", "raft", "http", "health")
