@@ -154,7 +154,15 @@ func TestMajorityKilledAndBack(t *testing.T) {
 
 func TestAllRestarted(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{})
+	for _, store := range []string{"bolt", "wal"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			allRestarted(t, harness.Start(t, harness.Options{NodeArgs: []string{"--log-store", store}}))
+		})
+	}
+}
+
+func allRestarted(t *testing.T, c *harness.Cluster) {
 	w := startWriters(c, c.Front, writerCount)
 	w.progress(500)
 	for _, p := range c.Nodes {
