@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -201,7 +202,27 @@ func (c *cluster) notReady(err error, missing string) error {
 	if missing == "" {
 		missing = err.Error()
 	}
-	return fmt.Errorf("not ready after %v (--wait): %s; --log-level debug --data-dir DIR keeps the logs in DIR/logs", c.cfg.Wait, missing)
+	return fmt.Errorf("not ready after %v (--wait): %s; --log-level debug --data-dir DIR keeps the logs in DIR/logs%s", c.cfg.Wait, missing, c.unready())
+}
+
+// unready says of each node that is not ready why, with its last lines.
+func (c *cluster) unready() string {
+	var b strings.Builder
+	views, _ := c.monitor.views()
+	for i, n := range views {
+		if n.up && n.report.Ready {
+			continue
+		}
+		fmt.Fprintf(&b, "\n%s", n.standing())
+		run, err := c.children[i].live()
+		if err != nil {
+			continue
+		}
+		for _, line := range c.children[i].words(run) {
+			b.WriteString("\n  " + line)
+		}
+	}
+	return b.String()
 }
 
 // announce says that everything serves, and where.
@@ -209,8 +230,15 @@ func (c *cluster) announce() {
 	s := c.status()
 	c.tell(Event{
 		Time: s.At, Kind: EventReady, Leader: s.Leader, Term: s.Term, Status: &s,
-		Message: fmt.Sprintf("%d nodes are ready after %s; %s leads in term %d", len(s.Nodes), span(s.At.Sub(c.began)), s.Leader, s.Term),
+		Message: fmt.Sprintf("%s ready after %s; %s leads in term %d", nodesAre(len(s.Nodes)), span(s.At.Sub(c.began)), s.Leader, s.Term),
 	})
+}
+
+func nodesAre(n int) string {
+	if n == 1 {
+		return "1 node is"
+	}
+	return fmt.Sprintf("%d nodes are", n)
 }
 
 func (c *cluster) isReady() bool {

@@ -15,7 +15,10 @@ import (
 const (
 	tempPrefix = "dengine-up-"
 	lockName   = "dengine-up.lock"
-	memoryName = "dengine-up.json"
+	// tempLockName is the lock of a temporary folder. It is another one, so
+	// that a folder which somebody named is never taken for one left behind.
+	tempLockName = "dengine-up.temporary.lock"
+	memoryName   = "dengine-up.json"
 	// emptyAge is when a temporary folder without a lock is taken for left
 	// behind: it is made a moment before its lock.
 	emptyAge = time.Minute
@@ -54,7 +57,26 @@ func openFolder(cfg Config, log *zap.Logger) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", path, err)
 	}
+	if err := adopt(path); err != nil {
+		l.release()
+		return nil, err
+	}
 	return &folder{path: path, lock: l}, nil
+}
+
+// adopt keeps a folder that a killed run left from being swept away, once
+// somebody has named it as their own.
+func adopt(path string) error {
+	file := filepath.Join(path, tempLockName)
+	if _, err := os.Lstat(file); err != nil {
+		return nil
+	}
+	l, err := acquire(file)
+	if err != nil {
+		return fmt.Errorf("data folder %s is the temporary one of another dengine-up (%w); name another --data-dir", path, err)
+	}
+	l.release()
+	return nil
 }
 
 // tempFolder makes a temporary folder, after it has removed those of runs that
@@ -69,7 +91,7 @@ func tempFolder(parent string, log *zap.Logger) (*folder, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make temporary folder: %w", err)
 		}
-		l, err := acquire(filepath.Join(path, lockName))
+		l, err := acquire(filepath.Join(path, tempLockName))
 		if err == nil {
 			return &folder{path: path, temporary: true, lock: l}, nil
 		}
@@ -90,7 +112,7 @@ func sweep(parent string, log *zap.Logger) {
 		if err != nil || !info.IsDir() || !isOurs(info) {
 			continue
 		}
-		file := filepath.Join(path, lockName)
+		file := filepath.Join(path, tempLockName)
 		if _, err := os.Stat(file); err != nil {
 			if time.Since(info.ModTime()) > emptyAge {
 				_ = os.Remove(path) // only if it is empty
@@ -125,13 +147,6 @@ func (f *folder) recall(nodes, portOffset int) (int, error) {
 		if nodes == 0 {
 			nodes = 3
 		}
-		raw, err := json.Marshal(memory{nodes, portOffset})
-		if err != nil {
-			return 0, err
-		}
-		if err := os.WriteFile(file, append(raw, '\n'), 0o600); err != nil {
-			return 0, fmt.Errorf("remember the number of nodes: %w", err)
-		}
 		return nodes, nil
 	}
 	if err != nil {
@@ -147,6 +162,25 @@ func (f *folder) recall(nodes, portOffset int) (int, error) {
 		return 0, fmt.Errorf("data folder %s holds a cluster that lives at --port-offset %d, not %d; use that one, or name another --data-dir", f.path, m.PortOffset, portOffset)
 	}
 	return m.Nodes, nil
+}
+
+// remember writes down what recall will go by. It comes right before the first
+// process starts: a start that was refused, for its ports perhaps, must not
+// bind the folder to them. Whoever reads it sees all of it or nothing.
+func (f *folder) remember(nodes, portOffset int) error {
+	raw, err := json.Marshal(memory{nodes, portOffset})
+	if err != nil {
+		return fmt.Errorf("remember the number of nodes: %w", err)
+	}
+	file := filepath.Join(f.path, memoryName)
+	if err := os.WriteFile(file+".new", append(raw, '\n'), 0o600); err != nil {
+		_ = os.Remove(file + ".new")
+		return fmt.Errorf("remember the number of nodes: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("remember the number of nodes: %w", err)
+	}
+	return nil
 }
 
 // layOut makes the folders below.

@@ -66,16 +66,17 @@ func TestDataFolderRemembers(t *testing.T) {
 // A run that was killed leaves its folder and socket; the next one removes them.
 func TestLeftoversOfAKilledRun(t *testing.T) {
 	t.Parallel()
-	left, kept := "", ""
+	left, kept, named := "", "", ""
 	c := up(t, func(cfg *launcher.Config) {
 		left = filepath.Join(cfg.TempDir, "dengine-up-123")
 		kept = filepath.Join(cfg.TempDir, "dengine-up-notes")
-		for _, dir := range []string{left, kept} {
+		named = filepath.Join(cfg.TempDir, "dengine-up-mine") // by --data-dir, in a run that was killed
+		for _, dir := range []string{left, kept, named} {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, file := range []string{filepath.Join(left, "dengine-up.lock"), filepath.Join(left, "n1"), filepath.Join(kept, "mine")} {
+		for _, file := range []string{filepath.Join(left, "dengine-up.temporary.lock"), filepath.Join(named, "dengine-up.lock"), filepath.Join(named, "precious"), filepath.Join(left, "n1"), filepath.Join(kept, "mine")} {
 			if err := os.WriteFile(file, []byte("1\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +94,11 @@ func TestLeftoversOfAKilledRun(t *testing.T) {
 	if _, err := os.Stat(kept); err != nil {
 		t.Error("a folder that was not ours was removed")
 	}
+	if _, err := os.Stat(filepath.Join(named, "precious")); err != nil {
+		t.Error("a folder that --data-dir had named was removed")
+	}
 	os.RemoveAll(kept)
+	os.RemoveAll(named)
 	// A folder that is in use stays.
 	other := up(t, func(cfg *launcher.Config) { cfg.TempDir = c.cfg.TempDir })
 	if _, err := os.Stat(c.status().Dir); err != nil {
@@ -121,4 +126,44 @@ func TestSocketOfAnyoneElseIsNotTouched(t *testing.T) {
 	if err := run(t, cfg).waitEnd(); err == nil || !strings.Contains(err.Error(), "nobody else can write") {
 		t.Errorf("in a folder open to all, Run gives %v", err)
 	}
+}
+
+// A start that was refused for its ports binds the folder to nothing.
+func TestRefusedStartIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.DataDir = filepath.Join(filepath.Dir(cfg.Socket), "data")
+	l, err := net.Listen("tcp", "127.0.0.1:"+itoa(8081+cfg.PortOffset))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := run(t, cfg).waitEnd(); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("Run gives %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "dengine-up.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder remembers a start that was refused (%v)", err)
+	}
+}
+
+// What a failed wait says of every node that is not ready.
+func TestFailedWaitNamesEachNode(t *testing.T) {
+	t.Parallel()
+	for range 5 { // another test may take a port meanwhile
+		cfg := config(t)
+		cfg.Wait = 3e9
+		cfg.NodeArgs = []string{"--fake-never-ready", "n2"}
+		err := run(t, cfg).waitEnd()
+		var conflict *launcher.ConflictError
+		if errors.As(err, &conflict) {
+			continue
+		}
+		want := "\nn2 is not ready (follower in term 1): no leader is known\n  {"
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\nn1") {
+			t.Errorf("%q is not in:\n%v", want, err)
+		}
+		gone(t, cfg, nil)
+		return
+	}
+	t.Fatal("ports are taken again and again")
 }

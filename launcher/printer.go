@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"sync"
+	"time"
 )
 
 // printerQueue is how many events wait for a slow terminal; more are dropped,
@@ -55,13 +56,21 @@ func (p *printer) tell(e Event) {
 	}
 }
 
-// close returns when everything told is written.
-func (p *printer) close() {
+// close returns when everything told is written. A terminal that takes nothing
+// (Ctrl-S) holds nobody up for long: after closeGrace, or when now is closed,
+// the rest stays unwritten.
+func (p *printer) close(now <-chan struct{}) {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
 		close(p.queue)
 	}
 	p.mu.Unlock()
-	<-p.done
+	t := time.NewTimer(closeGrace)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+	case <-now:
+	}
 }

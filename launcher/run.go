@@ -93,6 +93,9 @@ func runIn(ctx context.Context, cfg Config, programs Programs, dir *folder, sock
 	if err := writeFrontConfig(ctx, plan.Front); err != nil {
 		return err
 	}
+	if err := dir.remember(cfg.Nodes, cfg.PortOffset); err != nil {
+		return err
+	}
 
 	printer := newPrinter(out, cfg.JSON, cfg.Command)
 	c := newCluster(cfg, plan, dir.temporary, printer.tell, log)
@@ -116,7 +119,7 @@ func runIn(ctx context.Context, cfg Config, programs Programs, dir *folder, sock
 	if err == nil {
 		printer.tell(Event{Time: time.Now(), Kind: EventStopped, Message: "everything has ended"})
 	}
-	printer.close()
+	printer.close(cfg.Now)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/launcher"
 	"go.uber.org/zap"
@@ -310,4 +311,58 @@ func TestNowEndsWithoutGrace(t *testing.T) {
 		t.Error(err)
 	}
 	gone(t, c.cfg, pids(s))
+}
+
+// stuckTerminal takes the table, and then holds whoever writes.
+type stuckTerminal struct {
+	ready, release chan struct{}
+}
+
+func (s stuckTerminal) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "is ready after") {
+		close(s.ready)
+		return len(p), nil
+	}
+	<-s.release
+	return len(p), nil
+}
+
+func TestOutputThatIsStuckHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	for range 5 { // another test may take a port meanwhile
+		cfg := config(t)
+		cfg.Nodes = 1
+		out := stuckTerminal{make(chan struct{}), make(chan struct{})}
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		go func() { done <- launcher.Run(ctx, cfg, out, zap.NewNop()) }()
+		var err error
+		select {
+		case <-out.ready:
+			cancel()
+			end := time.NewTimer(deadline)
+			defer end.Stop()
+			select {
+			case err = <-done:
+			case <-end.C:
+				t.Error("it never ends")
+				close(out.release)
+				<-done
+				return
+			}
+		case err = <-done:
+		}
+		close(out.release)
+		var conflict *launcher.ConflictError
+		if errors.As(err, &conflict) {
+			continue
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		gone(t, cfg, nil)
+		return
+	}
+	t.Fatal("ports are taken again and again")
 }

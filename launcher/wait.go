@@ -24,18 +24,8 @@ const probeKey = "/kv/dengine-up.probe"
 func agreement(nodes []view) (leader string, term uint64, missing string) {
 	for _, n := range nodes {
 		switch {
-		case !n.running:
-			return "", 0, n.id + " does not run"
-		case !n.up && n.err != nil:
-			return "", 0, fmt.Sprintf("%s does not answer its health port: %v", n.id, n.err)
-		case !n.up:
-			return "", 0, n.id + " has not answered its health port yet"
-		case !n.report.Ready:
-			missing = fmt.Sprintf("%s is not ready (%s in term %d)", n.id, n.report.Role, n.report.Term)
-			if n.report.Reason != "" {
-				missing += ": " + n.report.Reason
-			}
-			return "", 0, missing
+		case !n.running, !n.up, !n.report.Ready:
+			return "", 0, n.standing()
 		case n.report.Leader.ID == "":
 			return "", 0, n.id + " knows no leader"
 		case leader == "":
@@ -51,6 +41,23 @@ func agreement(nodes []view) (leader string, term uint64, missing string) {
 		}
 	}
 	return "", 0, leader + " leads but does not take writes yet"
+}
+
+// standing says, for people, how a node that is not ready is doing.
+func (v *view) standing() string {
+	switch {
+	case !v.running:
+		return v.id + " does not run"
+	case !v.up && v.err != nil:
+		return fmt.Sprintf("%s does not answer its health port: %v", v.id, v.err)
+	case !v.up:
+		return v.id + " has not answered its health port yet"
+	}
+	s := fmt.Sprintf("%s is not ready (%s in term %d)", v.id, v.report.Role, v.report.Term)
+	if v.report.Reason != "" {
+		s += ": " + v.report.Reason
+	}
+	return s
 }
 
 // prober asks whether reads and writes get through.

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"sync"
@@ -123,13 +124,16 @@ func (b *Balancer) record(x *exchange, status int) record {
 		r.access = log
 		r.client = x.ctx.RemoteAddr().String()
 		r.method = string(x.ctx.Method())
-		r.path = string(x.ctx.RequestURI())
+		// Without the query, which may hold what must not be in a log.
+		path, _, _ := bytes.Cut(x.ctx.RequestURI(), []byte("?"))
+		r.path = string(path)
 	}
 	return r
 }
 
 // finish counts a request whose answer is complete, and logs it.
 func (b *Balancer) finish(r record) {
+	b.inFlight.Add(-1)
 	b.stats.count(r.class, r.status, time.Since(r.start))
 	if r.access != nil {
 		r.access.write(&r)

@@ -45,6 +45,7 @@ type RequestStatus struct {
 	Reads         uint64 `json:"reads"`
 	Writes        uint64 `json:"writes"`
 	InFlight      int64  `json:"in_flight"`
+	BufferedBytes int64  `json:"buffered_bytes"` // that the bodies of those may take
 	WritesInDoubt uint64 `json:"writes_in_doubt"` // answered 502 or 504 with an unknown outcome
 }
 
@@ -68,7 +69,7 @@ func (b *Balancer) Status() Status {
 	v := b.registry.view.Load()
 	s := Status{
 		Version: b.set.Load().cfg.Version, Since: b.started, Draining: b.draining.Load(),
-		Requests: RequestStatus{InFlight: b.inFlight.Load(), WritesInDoubt: b.inDoubt.Load()},
+		Requests: RequestStatus{InFlight: b.inFlight.Load(), BufferedBytes: b.buffered.Load(), WritesInDoubt: b.inDoubt.Load()},
 		Held: HeldStatus{
 			Now: b.held.requests.Load(), Bytes: b.held.bytes.Load(), Total: b.held.total.Load(),
 			Dropped: b.held.dropped.Load(), Refused: b.held.refused.Load(),
@@ -108,6 +109,11 @@ func (b *Balancer) serveAdmin(ctx *fasthttp.RequestCtx) {
 	if path == "/drain" {
 		if !ctx.IsPost() {
 			methodNotAllowed(ctx, "POST")
+			return
+		}
+		if len(ctx.Request.Header.Peek("Origin")) > 0 {
+			// A page in an operator's browser could send it.
+			(&edge.Problem{Status: fasthttp.StatusForbidden, Code: "forbidden", Message: "browsers may not do this: send it without Origin"}).Write(ctx)
 			return
 		}
 		// As SIGTERM, but the process stays, and with it this port, until it is

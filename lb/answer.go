@@ -9,12 +9,6 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Lengths of an answer's body that are not a number of bytes.
-const (
-	lengthChunked = -1
-	lengthToEnd   = -2 // up to the end of the connection
-)
-
 // errBadAnswer says that a backend's answer is not HTTP/1.1, or could be read
 // in two ways.
 var errBadAnswer = errors.New("answer is not valid HTTP/1.1")
@@ -26,7 +20,7 @@ type answer struct {
 	reason  []byte
 	fields  []byte // header lines, the empty line included
 	size    int    // of the whole head, in bytes
-	length  int    // of the body: bytes, lengthChunked or lengthToEnd
+	length  int    // of the body: bytes, framingChunked or framingNone
 	conn    connection
 	keep    bool // the connection can serve again after the body
 	mark    mark
@@ -35,7 +29,7 @@ type answer struct {
 	protocol []byte
 }
 
-// readAnswer reads the next head that is not an interim one, without taking it
+// read reads the next head that is not an interim one, without taking it
 // out of the reader: that is discard's business. isHead says that the request
 // was HEAD, whose answer has no body whatever its headers say.
 func (a *answer) read(r *bufio.Reader, isHead, wantUpgrade bool) error {
@@ -83,7 +77,7 @@ func peekHead(r *bufio.Reader) ([]byte, error) {
 func (a *answer) parse(b []byte, isHead bool) error {
 	conn := a.conn
 	conn.reset()
-	*a = answer{size: len(b), length: lengthToEnd, conn: conn}
+	*a = answer{size: len(b), length: framingNone, conn: conn}
 	line, fields, _ := bytes.Cut(b, []byte("\r\n"))
 	if len(line) < len("HTTP/1.1 200") || string(line[:7]) != "HTTP/1." || line[8] != ' ' || (line[7] != '0' && line[7] != '1') ||
 		(len(line) > 12 && line[12] != ' ') {
@@ -152,7 +146,7 @@ func (a *answer) parse(b []byte, isHead bool) error {
 	case isHead, a.status < 200, a.status == fasthttp.StatusNoContent, a.status == fasthttp.StatusNotModified:
 		a.length = 0
 	case chunked:
-		a.length = lengthChunked
+		a.length = framingChunked
 	case length >= 0:
 		a.length = length
 	default:

@@ -34,6 +34,7 @@ type Balancer struct {
 	exchanges sync.Pool
 	streams   sync.Pool
 	held      budget
+	buffered  atomic.Int64  // bytes that request bodies take
 	turn      atomic.Uint64 // of the round-robin
 	inFlight  atomic.Int64
 	inDoubt   atomic.Uint64

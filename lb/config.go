@@ -63,6 +63,9 @@ type Config struct {
 	// BufferBody is the largest request body, in bytes, that is read whole
 	// before it is sent, so that it can be sent again. Zero: none but empty.
 	BufferBody int
+	// BufferTotal bounds what all such bodies take together, in bytes. Requests
+	// beyond it are refused. Bodies of up to 16 KiB do not count.
+	BufferTotal int
 
 	HoldTimeout  time.Duration // how long a request may wait for a backend; zero: not at all
 	HoldRequests int           // how many may wait at once; zero: none
@@ -74,14 +77,17 @@ type Config struct {
 	ReadAttemptTimeout time.Duration // one attempt of a read while another backend is left to try
 	StreamTimeout      time.Duration // silence after which an answer that streams, or an upgraded connection, ends
 
-	UpstreamConns       int           // open connections to one backend
+	// UpstreamConns is how many connections to one backend may be open. At most
+	// half of them, and at least one, serve request bodies that stream and
+	// upgraded connections, which may last for long.
+	UpstreamConns       int
 	UpstreamIdleConns   int           // idle ones kept to one backend; zero: none
 	UpstreamIdleTimeout time.Duration // how long an idle one is kept
 
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 
 	// TrustForwarded keeps the X-Forwarded headers and Forwarded that clients
-	// send, and appends to X-Forwarded-For. Only for a balancer behind another
+	// send, and X-Real-IP, and appends to X-Forwarded-For. Only for a balancer behind another
 	// proxy. Otherwise they are replaced.
 	TrustForwarded bool
 
@@ -110,6 +116,7 @@ func DefaultConfig() Config {
 		ReadPaths:           []string{"POST /kv/get"},
 		WritePolicy:         WriteLeader,
 		BufferBody:          8 << 20,
+		BufferTotal:         256 << 20,
 		HoldTimeout:         10 * time.Second,
 		HoldRequests:        4096,
 		HoldBytes:           64 << 20,
@@ -154,6 +161,7 @@ func (c Config) Validate() error {
 		min  int64
 	}{
 		{"buffer body", int64(c.BufferBody), 0},
+		{"buffer total", int64(c.BufferTotal), 0},
 		{"hold timeout", int64(c.HoldTimeout), 0},
 		{"hold requests", int64(c.HoldRequests), 0},
 		{"hold bytes", int64(c.HoldBytes), 0},

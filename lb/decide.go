@@ -35,6 +35,7 @@ const (
 	endBroken                    // the connection broke, or what came was not HTTP
 	endTimedOut                  // nothing came in time
 	endClientLeft                // the client's own body did not come to its end
+	endFull                      // the backend has all the exchanges of this kind that it may have
 )
 
 // attempt is what became of one sending of a request to one backend.
@@ -79,6 +80,8 @@ func decide(s situation) verdict {
 		return verdictFail
 	case a.end == endAnswered:
 		return decideAnswer(s)
+	case a.end == endFull && !s.others:
+		return verdictFail
 	case a.sent && (s.class == classWrite || !s.whole):
 		return verdictFail
 	case !s.time:

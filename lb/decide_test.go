@@ -139,6 +139,33 @@ func TestView(t *testing.T) {
 	}
 }
 
+// A leader of an older term than one that led has been replaced, and only has
+// not noticed yet. Services that start anew, all of them, may begin with a lower
+// term.
+func TestViewForgetsNoTerm(t *testing.T) {
+	t.Parallel()
+	node := func(http string, term uint64, up, primary bool) Node {
+		return Node{HTTP: http, Up: up, Ready: true, Primary: primary, Term: term, backend: &backend{}}
+	}
+	old := newView([]Node{node("a", 4, true, true), node("b", 5, true, true)}, nil)
+	if old.Leader != 1 || old.Term != 5 {
+		t.Fatalf("leader %d of term %d", old.Leader, old.Term)
+	}
+	for name, c := range map[string]struct {
+		nodes  []Node
+		leader int
+	}{
+		"the newer one steps down":  {[]Node{node("a", 4, true, true), node("b", 5, true, false)}, -1},
+		"another of the newer term": {[]Node{node("a", 4, true, true), node("b", 5, true, false), node("c", 5, true, true)}, 2},
+		"the older one catches up":  {[]Node{node("a", 6, true, true), node("b", 5, true, false)}, 0},
+		"nobody knows that term":    {[]Node{node("a", 4, true, true), node("b", 5, false, false)}, 0},
+	} {
+		if v := newView(c.nodes, old); v.Leader != c.leader {
+			t.Errorf("%s: leader %d, want %d", name, v.Leader, c.leader)
+		}
+	}
+}
+
 func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
 	t.Parallel()
 	var nodes []Node
@@ -214,7 +241,11 @@ func TestRoster(t *testing.T) {
 		"without addresses":         {[]Backend{b("a")}, nil, []healthcheck.Report{{Primary: true, Members: []healthcheck.Member{{ID: "b", HTTP: "b"}, {ID: "c", Health: "c"}}}}, "a"},
 	} {
 		got := ""
-		for _, be := range roster(c.configured, c.current, c.reports) {
+		var seen []sighting
+		for _, r := range c.reports {
+			seen = append(seen, sighting{report: r})
+		}
+		for _, be := range roster(c.configured, c.current, seen) {
 			got += " " + be.HTTP
 		}
 		if got != " "+c.want {
@@ -257,8 +288,36 @@ func FuzzAnswerHead(f *testing.F) {
 		if err := a.parse(b, false); err != nil {
 			return
 		}
-		if a.status < 100 || a.status > 599 || a.length < lengthToEnd || (a.length == lengthToEnd && a.keep) {
+		if a.status < 100 || a.status > 599 || a.length < framingNone || (a.length == framingNone && a.keep) {
 			t.Errorf("%q: %+v", b, a)
 		}
 	})
+}
+
+func TestRosterKnowsANodeByAnyOfItsNames(t *testing.T) {
+	t.Parallel()
+	named := Backend{ID: "mine", HTTP: "localhost:1", Health: "localhost:2"}
+	members := []healthcheck.Member{{ID: "n1", HTTP: "127.0.0.1:1", Health: "127.0.0.1:2"}, {ID: "n2", HTTP: "127.0.0.1:3", Health: "127.0.0.1:4"}}
+	for name, c := range map[string]struct {
+		configured Backend
+		id         string // what the node there calls itself
+		want       int
+	}{
+		"by its own report":     {named, "n1", 2},
+		"by the health address": {Backend{HTTP: "localhost:1", Health: "127.0.0.1:2"}, "", 2},
+		"another node":          {named, "n9", 3},
+		"nameless":              {named, "", 3},
+	} {
+		for _, primary := range []bool{true, false} {
+			seen := []sighting{{c.configured, healthcheck.Report{ID: c.id, Primary: primary, Members: members}}}
+			configured := []Backend{c.configured}
+			got := roster(configured, configured, seen)
+			if len(got) != c.want || got[0] != c.configured {
+				t.Errorf("%s, leader %v: %v", name, primary, got)
+			}
+			if again := roster(configured, got, seen); len(again) != c.want {
+				t.Errorf("%s, leader %v: then %v", name, primary, again)
+			}
+		}
+	}
 }

@@ -37,7 +37,7 @@ func (b *Balancer) deliver(x *exchange) error {
 	s := b.streams.Get().(*bodyStream) //nolint:forcetypeassert // the pool's New makes nothing else
 	*s = bodyStream{
 		b: b, u: u, be: be, client: x.ctx.Conn(), keep: x.ans.keep,
-		chunked: length == lengthChunked, toEnd: length == lengthToEnd,
+		chunked: length == framingChunked, toEnd: length == framingNone,
 		silence: x.set.cfg.StreamTimeout, write: x.set.cfg.Limits.WriteTimeout,
 		record: b.record(x, x.ans.status),
 	}

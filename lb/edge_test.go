@@ -89,6 +89,7 @@ func TestNothingAmbiguousReachesTheBackend(t *testing.T) {
 			"trace":                {"TRACE / HTTP/1.1\r\n" + host + "\r\n", "405"},
 			"lower-case method":    {"get / HTTP/1.1\r\n" + host + "\r\n", "501"},
 			"other authority":      {"GET http://evil/ HTTP/1.1\r\n" + host + "\r\n", "400"},
+			"fragment":             {"GET /a#b HTTP/1.1\r\n" + host + "\r\n", "400"},
 			"odd expectation":      {"POST / HTTP/1.1\r\n" + host + "Expect: cake\r\nContent-Length: 0\r\n\r\n", "417"},
 			"header too large":     {"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431"},
 			"body too large":       {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1025\r\n\r\na", "413"},
@@ -97,6 +98,8 @@ func TestNothingAmbiguousReachesTheBackend(t *testing.T) {
 			"body never comes":     {"POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nab", "408"},
 			"chunks never come":    {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nab", "408"},
 			"bad chunk size":       {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "400"},
+			"too many options":     {"GET / HTTP/1.1\r\n" + host + "Connection: " + strings.Repeat("a,", 100) + "\r\n\r\n", "400"},
+			"many option lines":    {"GET / HTTP/1.1\r\n" + host + strings.Repeat("Connection: a\r\n", 100) + "\r\n", "400"},
 			"chunk longer than it": {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n", "400"},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -182,7 +185,7 @@ func TestRequestHeaders(t *testing.T) {
 	p.settled(t, 1, addr)
 	got := raw(t, p.Addr(), "PUT /a%2Fb//../c;x?q=%zz&r HTTP/1.1\r\nHost: Example:80\r\nConnection: close, X-Secret, content-length, Host\r\n"+
 		"x-lower-Case: kept\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Secret: 1\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nTE: trailers\r\nTrailer: X\r\n"+
-		"Upgrade: x\r\nExpect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\n"+
+		"Upgrade: x\r\nExpect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"+
 		"Via: 1.0 other\r\nDengine-Session: s\r\nDengine-Sequence: 1\r\nDengine-Acked: 1\r\nDengine-Min-Index: 7\r\nCookie: a=b; c=\"d\"\r\nContent-Length: 3\r\n\r\nabc")
 	if !strings.HasSuffix(got, "\r\n\r\nok") {
 		t.Fatalf("got %q", got)
@@ -210,9 +213,9 @@ func TestTrustedForwardedIsAppendedTo(t *testing.T) {
 	cfg.TrustForwarded = true
 	p := start(t, cfg)
 	p.settled(t, 1, addr)
-	do(t, client(t), "GET", p.url("/"), "", "X-Forwarded-For", "1.1.1.1", "X-Forwarded-For", "2.2.2.2", "X-Forwarded-Proto", "https")
+	do(t, client(t), "GET", p.url("/"), "", "X-Forwarded-For", "1.1.1.1", "X-Forwarded-For", "2.2.2.2", "X-Forwarded-Proto", "https", "X-Real-Ip", "3.3.3.3")
 	head := <-heads
-	for _, want := range []string{"\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n", "\r\nX-Forwarded-Proto: https\r\n", "\r\nX-Forwarded-Host: 127.0.0.1:"} {
+	for _, want := range []string{"\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n", "\r\nX-Forwarded-Proto: https\r\n", "\r\nX-Forwarded-Host: 127.0.0.1:", "\r\nX-Real-Ip: 3.3.3.3\r\n"} {
 		if strings.Count(head, want) != 1 {
 			t.Errorf("%q is not once in %q", want, head)
 		}
@@ -274,5 +277,49 @@ func TestPipelinedRequests(t *testing.T) {
 		if head := <-heads; !strings.HasPrefix(head, want) {
 			t.Errorf("got %q, want %q", head, want)
 		}
+	}
+}
+
+// Bytes that a backend sends unasked on an idle connection are nobody's answer.
+func TestUnaskedAnswerIsNobodys(t *testing.T) {
+	t.Parallel()
+	speak, spoke := make(chan struct{}, 1), make(chan struct{}, 1)
+	addr := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		if _, _, err := readRequest(r); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, okAnswer)
+		<-speak
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+		spoke <- struct{}{}
+		_, _ = io.Copy(io.Discard, r)
+	})
+	p := start(t, foreign(t, addr))
+	p.settled(t, 1, addr)
+	c := client(t)
+	for i := range 3 {
+		if r := do(t, c, "GET", p.url("/"), ""); r.status != 200 || r.body != "ok" {
+			t.Fatalf("read %d got %+v", i, r)
+		}
+		speak <- struct{}{}
+		<-spoke
+	}
+}
+
+// Each option of Connection is compared with each header, so that many of both
+// would be a cheap way to keep the balancer busy.
+func TestConnectionOptionsAreBounded(t *testing.T) {
+	t.Parallel()
+	addr, _, _ := recorder(t, okAnswer)
+	p := start(t, foreign(t, addr))
+	p.settled(t, 1, addr)
+	ask := func(n int) string {
+		return raw(t, p.Addr(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close"+strings.Repeat(", a", n-1)+"\r\n\r\n")
+	}
+	if got := ask(32); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("32 options: %q", got)
+	}
+	if got := ask(33); !strings.HasPrefix(got, "HTTP/1.1 400") || !strings.Contains(got, "at most 32 options") {
+		t.Errorf("33 options: %q", got)
 	}
 }

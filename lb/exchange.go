@@ -23,7 +23,13 @@ const (
 	copyAnswer = 64 << 10
 	// keepBuffer is the largest buffer that waits for the next request.
 	keepBuffer = 256 << 10
+	// earlyAnswer is how long to look for the answer of a backend that stopped
+	// reading the request.
+	earlyAnswer = 100 * time.Millisecond
 )
+
+// errLongBusy says that a backend has its share of exchanges that may last.
+var errLongBusy = errors.New("too many streams to the backend already")
 
 // exchange is one client's request on its way. It is used again for others.
 type exchange struct {
@@ -49,7 +55,11 @@ type exchange struct {
 	problem  error  // of reading the client's body
 	attempts int
 	holds    int
-	streams  bool // the answer is still under way when the handler returns
+	streams  bool      // the answer is still under way when the handler returns
+	left     bool      // the client did not wait
+	charged  int       // of Balancer.buffered
+	long     *backend  // whose share of long exchanges this one is part of
+	pushback *pushback // the last attempt's, if it was one
 
 	start     time.Time
 	readBy    time.Time // end of all attempts of a read
@@ -73,18 +83,23 @@ func (x *exchange) reset() {
 // x.conn and x.ans hold the answer.
 func (x *exchange) send(ctx context.Context, be *backend, by time.Time, newConn bool) (a attempt) {
 	x.attempts++
-	x.backend = be
+	x.backend, x.err = be, nil
 	be.requests.Add(1)
 	defer func() {
-		if a.end != endAnswered && a.end != endClientLeft {
+		if a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
 			be.errors.Add(1)
 		}
 	}()
+	x.endLong()
+	if (x.stream != nil || x.hw.upgrade != nil) && !x.beginLong(be) {
+		x.err = errLongBusy
+		return attempt{end: endFull}
+	}
 	connectBy := time.Now().Add(x.set.cfg.ConnectTimeout)
 	if by.Before(connectBy) {
 		connectBy = by
 	}
-	u, err := be.pool.get(ctx, connectBy, x.class == classWrite, newConn)
+	u, err := be.pool.get(ctx, connectBy, newConn)
 	if err != nil {
 		x.err = err
 		return attempt{end: endUnreachable}
@@ -108,17 +123,25 @@ func (x *exchange) exchange(u *upstream, by time.Time) attempt {
 		x.err = x.problem
 		return attempt{end: endClientLeft}
 	}
-	if err != nil && (!u.wrote || errors.Is(err, os.ErrDeadlineExceeded)) {
+	if err != nil && !u.wrote {
 		return x.broke(err)
 	}
-	if x.stream != nil {
+	// A backend may answer without reading all of the body: what it said is
+	// still there to be read, and must be there by now.
+	switch {
+	case err != nil:
+		if err := u.SetDeadline(time.Now().Add(earlyAnswer)); err != nil {
+			return x.broke(err)
+		}
+	case x.stream != nil:
 		if err := u.SetDeadline(time.Now().Add(x.set.cfg.UpstreamTimeout)); err != nil {
 			return x.broke(err)
 		}
 	}
-	// A backend may answer without reading all of the body, and close: what
-	// it said is still there to be read.
 	if errRead := x.ans.read(u.r, x.isHead, x.hw.upgrade != nil); errRead != nil {
+		if err != nil {
+			return x.broke(err)
+		}
 		return x.broke(errRead)
 	}
 	if err != nil || (x.stream != nil && !x.ended) {
@@ -233,11 +256,44 @@ func (x *exchange) discard() []byte {
 	return body
 }
 
+// beginLong counts an exchange whose length the client decides. Such ones get at
+// most half of a backend's connections, so that the others find some.
+func (x *exchange) beginLong(be *backend) bool {
+	if be.long.Add(1) > int64(max(1, x.set.cfg.UpstreamConns/2)) {
+		be.long.Add(-1)
+		return false
+	}
+	x.long = be
+	return true
+}
+
+func (x *exchange) endLong() {
+	if x.long != nil {
+		x.long.long.Add(-1)
+		x.long = nil
+	}
+}
+
 // refusal is what a dengine node's error says.
 type refusal struct {
-	Error  string             `json:"error"`
-	Leader healthcheck.Leader `json:"leader"`
+	Error   string             `json:"error"`
+	Message string             `json:"message"`
+	Leader  healthcheck.Leader `json:"leader"`
 }
+
+// passes says that the refusal is for the moment: as soon as there is a leader,
+// it, or another node, will take the write.
+func (r refusal) passes() bool {
+	switch r.Error {
+	case "not_leader", "no_leader", "starting", "shutting_down":
+		return true
+	}
+	return false
+}
+
+// pushback is a refusal by a backend that could take the write but does not
+// want to now.
+type pushback struct{ code, message string }
 
 // peekRefusal reads a 503 of a dengine node without taking it off the
 // connection.

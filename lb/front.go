@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,9 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tooMany is the answer to a connection over the limit.
-const tooMany = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 97\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
-	`{"error":"too_many_connections","message":"the balancer has all the connections it may have now"}`
+// tooMany is the body of the answer to a connection over the limit.
+const tooMany = `{"error":"too_many_connections","message":"the balancer has all the connections it may have now: try later"}`
 
 // lingering bounds the refused connections that are still being read from.
 const lingering = 64
@@ -109,9 +110,9 @@ func (f *front) accept() error {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case outOfRoom(err):
+		case passing(err):
 			f.log.Warn("cannot accept a connection", zap.Error(err))
-			time.Sleep(10 * time.Millisecond) // out of descriptors: some must close first
+			time.Sleep(10 * time.Millisecond) // where there is no room, some must be given back first
 			continue
 		case err != nil:
 			return fmt.Errorf("accept: %w", err)
@@ -120,11 +121,14 @@ func (f *front) accept() error {
 	}
 }
 
-// outOfRoom says that accepting failed for lack of something that others will
-// give back, or because the client left already.
-func outOfRoom(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) ||
-		errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ECONNABORTED)
+// passing says that accepting failed for lack of something that others will give
+// back, because the client left already, or for an error that was pending on its
+// connection: Linux reports those here (accept(2), section on error handling).
+func passing(err error) bool {
+	return slices.ContainsFunc([]unix.Errno{
+		unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED, unix.EPERM,
+		unix.ENETDOWN, unix.EPROTO, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH,
+	}, func(e unix.Errno) bool { return errors.Is(err, e) })
 }
 
 // admit gives a connection to the newest server, or refuses it.
@@ -198,7 +202,8 @@ func (f *front) takeOver(c net.Conn, giveUp func()) {
 func (f *front) reject(c net.Conn) {
 	f.stats.rejected.Add(1)
 	_ = c.SetDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(c, tooMany)
+	_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "+
+		strconv.Itoa(len(tooMany))+"\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"+tooMany)
 	closeWrite(c)
 	select {
 	case f.linger <- struct{}{}:

@@ -145,6 +145,12 @@ func start(t testing.TB, cfg lb.Config) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run(t, b)
+}
+
+// run runs a balancer that was made already.
+func run(t testing.TB, b *lb.Balancer) *proxy {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &proxy{Balancer: b, stop: stop, done: make(chan struct{})}
 	go func() { defer close(p.done); p.err = b.Run(ctx) }()
@@ -179,6 +185,18 @@ func eventually(t testing.TB, what string, is func() bool) {
 			t.Fatalf("gave up waiting for %s", what)
 		}
 	}
+}
+
+// refused waits until nobody listens at addr any more.
+func refused(t testing.TB, addr string) {
+	t.Helper()
+	eventually(t, "the port to close", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 }
 
 // client is an HTTP client that keeps its own connections and follows nothing.

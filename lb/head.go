@@ -8,14 +8,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// framing is how a request's body goes to the backend.
-type framing struct {
-	length int // bytes; framingNone: no body; framingChunked: length unknown
-}
-
+// How a body is framed where that is not a number of bytes.
 const (
-	framingNone    = -2
 	framingChunked = -1
+	framingNone    = -2 // a request: no body; an answer: up to the end of the connection
 )
 
 // headWriter turns the head a client sent into the one a backend gets. It keeps
@@ -26,8 +22,9 @@ type headWriter struct {
 	upgrade []byte // value of Upgrade where the request may switch protocols
 }
 
-// scan reads the Connection lines and says whether the head may be passed on.
-func (w *headWriter) scan(h *fasthttp.RequestHeader) bool {
+// scan reads the Connection lines and says why the head must not be passed on,
+// or nothing.
+func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 	w.conn.reset()
 	w.forward, w.upgrade = w.forward[:0], nil
 	s := fieldScanner{rest: h.RawHeaders()}
@@ -55,12 +52,18 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) bool {
 	if !w.conn.upgrade || !h.IsGet() || !h.IsHTTP11() || bytes.Contains(bytes.ToLower(w.upgrade), []byte("h2c")) {
 		w.upgrade = nil
 	}
-	return !s.bad && len(w.conn.named) <= maxOptions
+	switch {
+	case s.bad:
+		return "a header line is not a name, a colon and a value"
+	case len(w.conn.named) > maxOptions:
+		return "Connection may name at most " + strconv.Itoa(maxOptions) + " options"
+	}
+	return ""
 }
 
-// write appends the head for the backend to dst. Everything that frames the
+// write appends the head for the backend to dst. length is the body's. Everything that frames the
 // message or speaks of this hop is written anew, the rest as it came.
-func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, body framing, trust bool) []byte {
+func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, length int, trust bool) []byte {
 	h := &ctx.Request.Header
 	dst = append(dst, h.Method()...)
 	dst = append(dst, ' ')
@@ -117,11 +120,11 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 		dst = appendField(dst, "Upgrade", w.upgrade)
 	}
 	switch {
-	case body.length >= 0:
+	case length >= 0:
 		dst = append(dst, "Content-Length: "...)
-		dst = strconv.AppendInt(dst, int64(body.length), 10)
+		dst = strconv.AppendInt(dst, int64(length), 10)
 		dst = append(dst, '\r', '\n')
-	case body.length == framingChunked:
+	case length == framingChunked:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(dst, '\r', '\n')
@@ -146,7 +149,7 @@ func rewritten(name []byte) bool {
 func claimsForwarding(name []byte) bool {
 	switch name[0] | 0x20 {
 	case 'x':
-		return equalFold(name, "x-forwarded-for") || equalFold(name, "x-forwarded-proto") || equalFold(name, "x-forwarded-host")
+		return equalFold(name, "x-forwarded-for") || equalFold(name, "x-forwarded-proto") || equalFold(name, "x-forwarded-host") || equalFold(name, "x-real-ip")
 	case 'f':
 		return equalFold(name, "forwarded")
 	}

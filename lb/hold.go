@@ -8,6 +8,13 @@ import (
 // lookEvery is how often a held request looks whether its client is still there.
 const lookEvery = 100 * time.Millisecond
 
+// How often a backend is asked again at most that could not take a request but
+// still seems to be the one for it, and one that said that it has too much to do.
+const (
+	askEvery   = 50 * time.Millisecond
+	askPushing = time.Second
+)
+
 // budget bounds the requests that wait for a backend.
 type budget struct {
 	requests atomic.Int64
@@ -29,7 +36,6 @@ func (b *budget) take(size int, cfg *Config) bool {
 		b.refused.Add(1)
 		return false
 	}
-	b.total.Add(1)
 	return true
 }
 
@@ -64,8 +70,14 @@ func (b *Balancer) hold(x *exchange) (*backend, waited) {
 	x.tried = x.tried[:0]
 	// A backend that keeps saying it leads and keeps refusing is asked ever
 	// more rarely.
-	if x.holds > 0 {
-		if w := b.pause(x, min(time.Millisecond<<x.holds, lookEvery/2)); w != waitReady {
+	if x.holds == 0 {
+		b.held.total.Add(1)
+	} else {
+		most := askEvery
+		if x.pushback != nil {
+			most = askPushing
+		}
+		if w := b.pause(x, min(time.Millisecond<<x.holds, most)); w != waitReady {
 			return nil, w
 		}
 	}
@@ -81,6 +93,7 @@ func (b *Balancer) hold(x *exchange) (*backend, waited) {
 			}
 			return be, waitReady
 		}
+		x.err, x.pushback = nil, nil // now it is for want of a backend that it waits
 		left := time.Until(x.holdUntil)
 		if left <= 0 {
 			return nil, waitExpired
@@ -99,12 +112,18 @@ func (b *Balancer) hold(x *exchange) (*backend, waited) {
 	}
 }
 
-// pause waits before a backend is asked again.
+// pause waits before a backend is asked again; a change of the routes ends the
+// wait for one that pushes back.
 func (b *Balancer) pause(x *exchange, d time.Duration) waited {
-	t := time.NewTimer(d)
+	t := time.NewTimer(max(0, min(d, time.Until(x.holdUntil))))
 	defer t.Stop()
+	var changed <-chan struct{}
+	if x.pushback != nil {
+		changed = b.registry.view.Load().changed
+	}
 	select {
 	case <-t.C:
+	case <-changed:
 	case <-b.overdue:
 		return waitExpired
 	}

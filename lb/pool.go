@@ -32,7 +32,7 @@ type pool struct {
 	open    int
 	all     map[*upstream]struct{} // open ones, in use or idle
 	idle    []*upstream
-	waiting []chan *upstream // each gets a connection, or nil for leave to dial
+	waiting []chan *upstream // each gets a connection, or nil for leave to dial, or is closed
 }
 
 func newPool(addr string, l poolLimits) *pool {
@@ -46,9 +46,9 @@ func (p *pool) configure(l poolLimits) {
 }
 
 // get returns an idle connection, or dials one, or waits for one to become
-// free; all of it takes until the deadline at most. careful asks that an idle
-// connection be looked at first. ctx ends a dial early.
-func (p *pool) get(ctx context.Context, deadline time.Time, careful, dial bool) (*upstream, error) {
+// free; all of it takes until the deadline at most. dial asks for a new
+// one. ctx ends a dial early.
+func (p *pool) get(ctx context.Context, deadline time.Time, dial bool) (*upstream, error) {
 	for {
 		u, wait, err := p.take(dial)
 		switch {
@@ -103,8 +103,8 @@ func (p *pool) await(wait chan *upstream, deadline time.Time) (*upstream, error)
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
 	select {
-	case u := <-wait:
-		return u, nil
+	case u, open := <-wait:
+		return served(u, open)
 	case <-t.C:
 	}
 	p.mu.Lock()
@@ -116,7 +116,15 @@ func (p *pool) await(wait chan *upstream, deadline time.Time) (*upstream, error)
 		}
 	}
 	p.mu.Unlock()
-	return <-wait, nil // it was served at the last moment
+	u, open := <-wait // it was served at the last moment
+	return served(u, open)
+}
+
+func served(u *upstream, open bool) (*upstream, error) {
+	if !open {
+		return nil, errPoolClosed
+	}
+	return u, nil
 }
 
 func (p *pool) dial(ctx context.Context, deadline time.Time) (*upstream, error) {
@@ -176,7 +184,7 @@ func (p *pool) drop(u *upstream) {
 func (p *pool) gone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 && !p.closed {
+	if len(p.waiting) > 0 && !p.closed && p.open <= p.limits.open {
 		p.waiting[0] <- nil
 		p.waiting = p.waiting[1:]
 		return
@@ -216,6 +224,10 @@ func (p *pool) close() {
 	}
 	p.open -= len(p.idle)
 	p.idle = nil
+	for _, w := range p.waiting {
+		close(w)
+	}
+	p.waiting = nil
 }
 
 // abort breaks every connection, those in use included.

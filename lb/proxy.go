@@ -2,7 +2,7 @@ package lb
 
 import (
 	"errors"
-	"io"
+	"slices"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -14,24 +14,54 @@ import (
 func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 	x := b.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool's New makes nothing else
 	x.ctx, x.set, x.start = ctx, b.set.Load(), time.Now()
-	b.inFlight.Add(1)
+	b.inFlight.Add(1) // finish counts it out
+	clean := false
+	defer func() {
+		if !clean { // a panic, which the server answers
+			b.abandon(x)
+		}
+	}()
 	if ctx.ConnRequestNum() == 1 {
 		b.front.use(ctx.Conn())
 	}
 	if b.prepare(x) {
 		b.route(x)
 	}
-	b.inFlight.Add(-1)
 	if b.draining.Load() {
 		ctx.SetConnectionClose()
 	}
 	if !x.streams {
-		rec := b.record(x, ctx.Response.StatusCode())
+		status := ctx.Response.StatusCode()
+		if x.left {
+			status = statusClientLeft
+		}
+		rec := b.record(x, status)
 		rec.bytes = int64(len(ctx.Response.Body()))
 		b.finish(rec)
 	}
+	clean = true
+	b.release(x)
 	x.reset()
 	b.exchanges.Put(x)
+}
+
+// release gives back what the request took of the balancer's budgets.
+func (b *Balancer) release(x *exchange) {
+	b.buffered.Add(-int64(x.charged))
+	x.charged = 0
+	x.endLong()
+}
+
+// abandon clears up after an exchange that will not come to its end. It is not
+// used again: nobody knows its state.
+func (b *Balancer) abandon(x *exchange) {
+	b.release(x)
+	if x.conn != nil {
+		x.backend.pool.drop(x.conn)
+	}
+	if !x.streams {
+		b.finish(b.record(x, fasthttp.StatusInternalServerError))
+	}
 }
 
 // prepare reads what is needed to route the request: its head, and its body
@@ -39,9 +69,8 @@ func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 func (b *Balancer) prepare(x *exchange) bool {
 	ctx, cfg := x.ctx, &x.set.cfg
 	h := &ctx.Request.Header
-	if !x.hw.scan(h) {
-		refuse(x, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true,
-			Message: "a header line is not a name, a colon and a value"})
+	if why := x.hw.scan(h); why != "" {
+		refuse(x, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true, Message: why})
 		return false
 	}
 	target := originForm(h.RequestURI())
@@ -53,87 +82,37 @@ func (b *Balancer) prepare(x *exchange) bool {
 		x.holdUntil = x.readBy
 	}
 
-	body := framing{length: h.ContentLength()}
+	length := h.ContentLength()
 	stream := ctx.RequestBodyStream()
-	if body.length > cfg.Limits.BodyBytes {
+	if length > cfg.Limits.BodyBytes {
 		refuse(x, edge.FromReadError(fasthttp.ErrBodyTooLarge, cfg.Limits))
 		return false
 	}
 	if stream != nil {
 		x.hw.upgrade = nil // a request with a body stays what it is
-		if err := x.readBody(stream, body.length); err != nil {
+		switch err := b.readBody(x, stream, length); {
+		case errors.Is(err, errBufferFull):
+			x.discardBody(stream)
+			refuse(x, &edge.Problem{Status: fasthttp.StatusServiceUnavailable, Code: "overloaded", Close: true,
+				Message: "the balancer keeps as many request bodies as it may: send the request again later"})
+			ctx.Response.Header.Set(headerRetryAfter, retryAfter)
+			return false
+		case err != nil:
 			refuse(x, edge.FromReadError(err, cfg.Limits))
 			return false
 		}
 		if x.stream == nil {
-			body.length = len(x.body)
+			length = len(x.body)
 		}
-	} else if body.length < 0 && body.length != framingChunked {
-		body.length = framingNone
+	} else if length < 0 && length != framingChunked {
+		length = framingNone
 	}
-	x.length = body.length
-	x.head = x.hw.write(x.head, ctx, target, body, cfg.TrustForwarded)
+	x.length = length
+	x.head = x.hw.write(x.head, ctx, target, length, cfg.TrustForwarded)
 	if x.stream == nil && len(x.body) <= joinBody {
 		x.head = append(x.head, x.body...)
 	}
 	return true
-}
-
-// readBody reads up to BufferBody bytes. Where there is more, it leaves what it
-// has read and the rest to be streamed.
-func (x *exchange) readBody(stream io.Reader, length int) error {
-	cfg := &x.set.cfg
-	if length > cfg.BufferBody {
-		x.stream = stream
-		return nil
-	}
-	if cap(x.body) == 0 {
-		x.body = make([]byte, 0, max(512, min(length, keepBuffer)))
-	}
-	for {
-		if len(x.body) == cap(x.body) {
-			x.body = append(x.body, 0)[:len(x.body)]
-		}
-		n, err := stream.Read(x.body[len(x.body):cap(x.body)])
-		x.body = x.body[:len(x.body)+n]
-		switch {
-		case len(x.body) > cfg.Limits.BodyBytes:
-			return fasthttp.ErrBodyTooLarge
-		case err == io.EOF && x.cutShort(length, len(x.body)):
-			return io.ErrUnexpectedEOF
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		case len(x.body) > cfg.BufferBody:
-			x.stream = io.MultiReader(&taken{x.body}, stream)
-			x.body = nil
-			return nil
-		}
-	}
-}
-
-// cutShort says whether a body that ended after n bytes is not whole. The
-// server's reader of chunks returns the same io.EOF after the last chunk and
-// where the connection ended before it, so a connection that has ended counts as
-// the latter: nobody is left to be answered anyway.
-func (x *exchange) cutShort(length, n int) bool {
-	if length >= 0 {
-		return n < length
-	}
-	return clientLeft(x.ctx.Conn())
-}
-
-// taken gives back what was read before it was known that it is too much.
-type taken struct{ rest []byte }
-
-func (t *taken) Read(p []byte) (int, error) {
-	if len(t.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, t.rest)
-	t.rest = t.rest[n:]
-	return n, nil
 }
 
 // route sends the request to backends until one answers for good.
@@ -234,7 +213,7 @@ func (b *Balancer) alternative(x *exchange) *backend {
 		}
 		return nil
 	}
-	if x.class == classWrite && !contains(x.tried, x.backend) {
+	if x.class == classWrite && !slices.Contains(x.tried, x.backend) {
 		x.tried = append(x.tried, x.backend)
 	}
 	return b.registry.view.Load().reader(b.turn.Load(), x.tried)
@@ -252,13 +231,13 @@ func (x *exchange) follow() {
 // asks for a report: a request that makes a backend drop its connection must
 // not be able to take it from everyone else.
 func (b *Balancer) learn(x *exchange, a *attempt) {
-	x.hint = nil
+	x.hint, x.pushback = nil, nil
 	switch a.end {
 	case endUnreachable:
 		switch {
 		case isRefused(x.err):
 			b.registry.doubt(x.backend)
-		case !errors.Is(x.err, errPoolBusy):
+		case !errors.Is(x.err, errPoolBusy) && !errors.Is(x.err, errPoolClosed):
 			b.registry.poke(x.backend)
 		}
 	case endBroken, endTimedOut:
@@ -268,15 +247,17 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 			return
 		}
 		r := x.peekRefusal()
-		switch r.Error {
-		case "not_leader", "no_leader", "starting", "shutting_down":
-			a.unready = true
+		a.unready = r.passes()
+		if x.class != classWrite || a.mark != markNotApplied {
+			return
 		}
-		if x.class == classWrite && a.mark == markNotApplied && a.unready {
-			if r.Leader != (healthcheck.Leader{}) {
-				x.hint = b.registry.view.Load().follow(r.Leader, x.backend)
-			}
-			b.registry.doubt(x.backend)
+		if !a.unready {
+			x.pushback = &pushback{code: r.Error, message: r.Message}
+			return
 		}
+		if r.Leader != (healthcheck.Leader{}) {
+			x.hint = b.registry.view.Load().follow(r.Leader, x.backend)
+		}
+		b.registry.doubt(x.backend)
 	}
 }

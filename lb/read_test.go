@@ -65,6 +65,29 @@ func TestReadIsRetriedOnAnotherNode(t *testing.T) {
 
 // When every node says the same, the client gets that answer, each node having
 // been asked once.
+// To hold nothing is not to fail over nowhere.
+func TestReadFailsOverWithoutHolding(t *testing.T) {
+	t.Parallel()
+	n1, n2 := startNode(t, "n1"), startNode(t, "n2")
+	n1.lead(1)
+	gone := listen(t) // its checks pass, and nobody listens where requests go
+	n2.http = gone.Addr().String()
+	_ = gone.Close()
+	cfg := config(n1, n2)
+	cfg.HoldTimeout = 0
+	p := start(t, cfg)
+	p.settled(t, 2, "n1")
+	c := client(t)
+	for i := range 20 {
+		if r := do(t, c, "GET", p.url("/a"), ""); r.status != 200 || r.body != "n1" {
+			t.Errorf("read %d got %+v", i, r)
+		}
+	}
+	if s := p.Status(); s.Backends[1].Requests == 0 {
+		t.Error("n2 was never tried")
+	}
+}
+
 func TestReadAsksEachNodeOnce(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t)

@@ -1,6 +1,8 @@
 package lb
 
 import (
+	"errors"
+
 	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
 )
@@ -16,12 +18,13 @@ const (
 )
 
 // statusClientLeft is what logs and metrics show for a request whose client did
-// not wait for the answer. It is never sent.
+// not wait for the answer. Nobody is sent it: a client that closed only its
+// sending half, which counts as having left, gets a 503.
 const statusClientLeft = 499
 
 // stampOutcome says what became of a request that package edge answered.
 func stampOutcome(ctx *fasthttp.RequestCtx, handled bool) {
-	if ctx.IsGet() || ctx.IsHead() {
+	if ctx.IsGet() || ctx.IsHead() || ctx.IsOptions() {
 		return
 	}
 	outcome := outcomeNotApplied
@@ -45,15 +48,27 @@ func (b *Balancer) giveUp(x *exchange, w waited) {
 	p := &edge.Problem{Status: fasthttp.StatusServiceUnavailable}
 	switch {
 	case w == waitLeft:
-		x.ctx.SetConnectionClose()
-		x.ctx.SetStatusCode(statusClientLeft)
-		return
+		x.left = true
+		p.Code, p.Close = "client_left", true
+		p.Message = "the connection was closed while the request waited: it was not sent; keep both halves open until the answer"
 	case w == waitFull:
 		p.Code, p.Message = "overloaded", "too many requests wait for a backend already: send the request again later"
+	case errors.Is(x.err, errPoolBusy):
+		p.Code, p.Message = "overloaded", "all connections to the backend are in use: send the request again later"
+	case errors.Is(x.err, errLongBusy):
+		p.Code, p.Message = "overloaded", "the backend has as many streams as it may have: send the request again later"
+	case x.pushback != nil:
+		p.Code, p.Message = "overloaded", "the leader refused the write each time: send it again later"
+		if x.pushback.code != "" {
+			p.Code, p.Message = x.pushback.code, x.pushback.message
+		}
 	case x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader:
 		p.Code, p.Message = "no_leader", "no leader took the write within "+x.set.cfg.HoldTimeout.String()+": it was not applied, send it again"
 	default:
 		p.Code, p.Message = "no_backend", "no backend could serve the request within "+x.set.cfg.HoldTimeout.String()+": send it again"
+	}
+	if x.stream != nil && !x.ended {
+		p.Close = true // the rest of the body would be taken for the next request
 	}
 	refuse(x, p)
 	x.ctx.Response.Header.Set(headerRetryAfter, retryAfter)

@@ -118,14 +118,14 @@ func (g *registry) observe(be *backend, from *healthcheck.Watcher, o healthcheck
 // reconcile adds and removes backends; the lock is held.
 func (g *registry) reconcile() {
 	var current []Backend
-	var reports []healthcheck.Report
+	var seen []sighting
 	for _, be := range g.backends {
 		current = append(current, be.Backend)
 		if be.seen.Up {
-			reports = append(reports, be.seen.Report)
+			seen = append(seen, sighting{be.Backend, be.seen.Report})
 		}
 	}
-	g.apply(roster(configured(g.cfg), current, reports))
+	g.apply(roster(configured(g.cfg), current, seen))
 }
 
 // apply makes want the backends, keeping those that stay; the lock is held.
@@ -146,7 +146,7 @@ func (g *registry) apply(want []Backend) {
 		next = append(next, keep)
 	}
 	for _, be := range g.backends {
-		if contains(next, be) {
+		if slices.Contains(next, be) {
 			continue
 		}
 		g.log.Info("backend removed", zap.String("backend", be.name()), zap.String("http", be.HTTP))
@@ -164,11 +164,11 @@ func (g *registry) reload(cfg Config, checksDiffer bool) {
 	g.cfg = cfg
 	want := configured(cfg)
 	if cfg.Discover && cfg.Checks.Mode == healthcheck.ModeRole {
-		var reports []healthcheck.Report
+		var seen []sighting
 		for _, be := range g.backends {
-			reports = append(reports, be.seen.Report)
+			seen = append(seen, sighting{be.Backend, be.seen.Report})
 		}
-		want = roster(want, nil, reports)
+		want = roster(want, nil, seen)
 	}
 	g.apply(want)
 	for _, be := range g.backends {

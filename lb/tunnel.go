@@ -20,6 +20,8 @@ func (b *Balancer) startTunnel(x *exchange) {
 	h.Set("Upgrade", string(x.ans.protocol))
 	head := h.AppendBytes(nil)
 	rec := b.record(x, x.ans.status)
+	long := x.long
+	x.long = nil
 	client := x.ctx.Conn()
 	// The server would close the connection instead of handing it over while it
 	// shuts down, so the head is written here.
@@ -27,6 +29,7 @@ func (b *Balancer) startTunnel(x *exchange) {
 	b.tunnels.Add(1)
 	b.front.takeOver(client, func() {
 		be.pool.drop(u)
+		long.long.Add(-1)
 		b.finish(rec)
 		b.tunnels.Done()
 	})
@@ -38,10 +41,19 @@ func (b *Balancer) startTunnel(x *exchange) {
 	})
 }
 
+// lastPassed is when anything passed either way, by the monotonic clock.
+type lastPassed struct {
+	start time.Time
+	after atomic.Int64 // nanoseconds since start
+}
+
+func (l *lastPassed) now() { l.after.Store(int64(time.Since(l.start))) }
+
+func (l *lastPassed) ago() time.Duration { return time.Since(l.start) - time.Duration(l.after.Load()) }
+
 // join copies both ways and returns how many bytes went to the client.
 func join(client net.Conn, u *upstream, silence time.Duration) int64 {
-	var last atomic.Int64 // when anything passed, in nanoseconds since the epoch
-	last.Store(time.Now().UnixNano())
+	last := lastPassed{start: time.Now()}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		pipe(u, client, client, silence, &last)
@@ -55,7 +67,7 @@ func join(client net.Conn, u *upstream, silence time.Duration) int64 {
 
 // pipe copies until from ends, to breaks, or both directions were silent for
 // too long. conn is the connection that from reads.
-func pipe(to io.Writer, from io.Reader, conn net.Conn, silence time.Duration, last *atomic.Int64) int64 {
+func pipe(to io.Writer, from io.Reader, conn net.Conn, silence time.Duration, last *lastPassed) int64 {
 	buf := make([]byte, 16<<10)
 	var total int64
 	for {
@@ -64,7 +76,7 @@ func pipe(to io.Writer, from io.Reader, conn net.Conn, silence time.Duration, la
 		}
 		n, err := from.Read(buf)
 		if n > 0 {
-			last.Store(time.Now().UnixNano())
+			last.now()
 			if c, ok := to.(net.Conn); ok {
 				if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
 					return total
@@ -80,7 +92,7 @@ func pipe(to io.Writer, from io.Reader, conn net.Conn, silence time.Duration, la
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, last.Load())) < silence:
+		case errors.Is(err, os.ErrDeadlineExceeded) && last.ago() < silence:
 		default:
 			if !errors.Is(err, io.EOF) {
 				closeBoth(to, conn)

@@ -37,9 +37,10 @@ type View struct {
 	changed chan struct{}
 }
 
-// newView works out who leads and who reads. previous is the HTTP address of
-// the leader so far: of several that claim to lead in the same term (services
-// that know no terms all claim term 0) it stays.
+// newView works out who leads and who reads. The leader of the old view, if
+// any, stays among several that claim to lead in the same term (services that
+// know no terms all claim term 0). One of an older term than the old view's is
+// none, as long as anyone is up that has seen that term.
 func newView(nodes []Node, old *View) *View {
 	var term uint64
 	if old != nil && slices.ContainsFunc(nodes, func(n Node) bool { return n.Up && n.Term >= old.Term }) {
@@ -57,7 +58,8 @@ func newView(nodes []Node, old *View) *View {
 	return v
 }
 
-// leaderOf picks the one with the highest term of those that say they lead.
+// leaderOf picks the one with the highest term, from floor on, of those that
+// say they lead; previous is the address of the one so far.
 func leaderOf(nodes []Node, previous string, floor uint64) int {
 	best := -1
 	for i, n := range nodes {
@@ -105,7 +107,7 @@ func (v *View) reader(turn uint64, tried []*backend) *backend {
 	n := uint64(len(v.Readers))
 	for i := range n {
 		be := v.Nodes[v.Readers[(turn+i)%n]].backend
-		if !contains(tried, be) {
+		if !slices.Contains(tried, be) {
 			return be
 		}
 	}
@@ -138,13 +140,4 @@ func (v *View) follow(hint healthcheck.Leader, refuser *backend) *backend {
 		return nil
 	}
 	return match(func(n Node) bool { return n.ID == hint.ID })
-}
-
-func contains(list []*backend, be *backend) bool {
-	for _, one := range list {
-		if one == be {
-			return true
-		}
-	}
-	return false
 }

@@ -52,6 +52,27 @@ func TestHigherTermLeads(t *testing.T) {
 	}
 }
 
+// A leader that hangs never says that it leads no more.
+func TestLeaderOfAnOlderTermGetsNoWrites(t *testing.T) {
+	t.Parallel()
+	nodes := []*node{startNode(t, "n1"), startNode(t, "n2")}
+	nodes[0].lead(4)
+	cfg := config(nodes...)
+	cfg.HoldTimeout = 200 * time.Millisecond
+	p := start(t, cfg)
+	p.settled(t, 2, "n1")
+	nodes[1].lead(5)
+	p.settled(t, 2, "n2")
+	nodes[1].follow(5)
+	p.settled(t, 2, "")
+	if r := do(t, client(t), "PUT", p.url("/kv/a"), "x"); r.status != 503 || r.code() != "no_leader" {
+		t.Errorf("got %+v", r)
+	}
+	if n := nodes[0].writes.Load(); n != 0 {
+		t.Errorf("the leader of term 4 got %d writes", n)
+	}
+}
+
 func TestHeldWriteGoesOutWithTheNewLeader(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t)

@@ -102,6 +102,9 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 	c := n.core.Load()
 	if c == nil {
 		out.Reason = n.phaseText()
+		if n.lost.Load() {
+			out.Role = healthcheck.RoleStopped
+		}
 		for _, m := range n.cfg.InitialCluster {
 			out.Members = append(out.Members, healthcheck.Member{ID: m.ID, HTTP: m.HTTP, Health: m.Health, Raft: m.Raft, Voter: true})
 		}

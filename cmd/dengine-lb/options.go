@@ -77,6 +77,7 @@ func (o *options) routing() []settings.Setting {
 			Value: settings.Parsed(&c.WritePolicy, parsePolicy, func(p lb.WritePolicy) string { return string(p) })},
 		{Name: "trust-forwarded", Usage: "keep the X-Forwarded headers of clients: only behind another proxy", Value: settings.Bool(&c.TrustForwarded)},
 		{Name: "buffer-body", Usage: "largest request body that is kept to be sent again", Value: settings.Bytes(&c.BufferBody)},
+		{Name: "buffer-total", Usage: "all such bodies together", Value: settings.Bytes(&c.BufferTotal)},
 		{Name: "hold-timeout", Usage: "how long a request waits for a backend; 0: not at all", Value: settings.Duration(&c.HoldTimeout)},
 		{Name: "hold-max-requests", Usage: "how many may wait at once", Value: settings.Int(&c.HoldRequests)},
 		{Name: "hold-max-bytes", Usage: "how many bytes they may hold together", Value: settings.Bytes(&c.HoldBytes)},

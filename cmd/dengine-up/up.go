@@ -53,7 +53,10 @@ func stages(parent context.Context) (ctx context.Context, now <-chan struct{}, r
 	ctx, cancel := context.WithCancel(parent)
 	hurry, released := make(chan struct{}), make(chan struct{})
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup: to outlive the terminal was asked for
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		asked := false

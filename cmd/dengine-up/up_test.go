@@ -288,3 +288,25 @@ func TestFailedStartExitsWithOne(t *testing.T) {
 	}
 	p.empty(nil)
 }
+
+// nohup asks to outlive the terminal.
+func TestIgnoredHangupIsNoEnd(t *testing.T) {
+	t.Parallel()
+	p := &program{t: t, dir: tempDir(t), offset: freeOffset(t), out: &output{}, errs: &output{}}
+	plain := command(t, p.dir, p.offset)
+	cmd := exec.Command("nohup", plain.Args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = plain.Env, p.out, p.errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Signal(os.Interrupt)
+	eventually(t, "ready", func() bool { return strings.Contains(p.out.String(), "are ready after") })
+	cmd.Process.Signal(syscall.SIGHUP)
+	if out, errs, code := p.ask("restart", "n2"); code != 0 {
+		t.Errorf("after a hangup: exit %d, %s%s", code, out, errs)
+	}
+	if strings.Contains(p.out.String(), "stopping") {
+		t.Errorf("it ends:\n%s", p.out)
+	}
+}

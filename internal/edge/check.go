@@ -48,16 +48,20 @@ func checkLine(h *fasthttp.RequestHeader) *Problem {
 	return checkTarget(h)
 }
 
-// checkTarget refuses an absolute-form target whose authority is not the Host:
+// checkTarget refuses a fragment, which some readers would take for a part of
+// the path and others cut off, and an absolute-form target whose authority is not the Host:
 // two readers of such a request could take it for different sites.
 func checkTarget(h *fasthttp.RequestHeader) *Problem {
 	target := h.RequestURI()
+	if bytes.IndexByte(target, '#') >= 0 {
+		return badRequest("a target has no fragment: write # as %23")
+	}
 	if len(target) == 0 || target[0] == '/' || string(target) == "*" {
 		return nil
 	}
 	scheme, rest, ok := bytes.Cut(target, []byte("://"))
 	if ok && (bytes.EqualFold(scheme, []byte("http")) || bytes.EqualFold(scheme, []byte("https"))) {
-		if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
+		if i := bytes.IndexAny(rest, "/?"); i >= 0 {
 			rest = rest[:i]
 		}
 		if bytes.EqualFold(rest, h.Host()) {

@@ -95,6 +95,8 @@ func TestEdgeRefuses(t *testing.T) {
 		"trace":              {"TRACE / HTTP/1.1\r\n" + host + "\r\n", "405", "TRACE"},
 		"lower-case method":  {"get / HTTP/1.1\r\n" + host + "\r\n", "501", "upper-case"},
 		"other authority":    {"GET http://evil/ HTTP/1.1\r\n" + host + "\r\n", "400", "neither a path"},
+		"fragment":           {"GET /a#b HTTP/1.1\r\n" + host + "\r\n", "400", "fragment"},
+		"fragment in a URL":  {"GET http://x/a#b HTTP/1.1\r\n" + host + "\r\n", "400", "fragment"},
 		"odd expectation":    {"POST / HTTP/1.1\r\n" + host + "Expect: cake\r\nContent-Length: 0\r\n\r\n", "417", "100-continue"},
 		"header too large":   {"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431", "4096 bytes"},
 		"body too large":     {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1025\r\n\r\n", "413", "1024 bytes"},

@@ -3,15 +3,14 @@ package edge
 import (
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // tooMany is what a connection over the limit is told before it is closed.
-const tooMany = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 97\r\n" +
-	"Retry-After: 1\r\nConnection: close\r\n\r\n" +
-	`{"error":"too_many_connections","message":"all connections are taken: close some, or try later."}`
+const tooMany = `{"error":"too_many_connections","message":"all connections are taken: close some, or try later."}`
 
 // LimitConns bounds how many connections of ln are open at once. One more is told
 // so and closed.
@@ -44,7 +43,8 @@ func (l *limited) Accept() (net.Conn, error) {
 // must not be able to hold up the others.
 func refuse(c net.Conn) {
 	if c.SetWriteDeadline(time.Now().Add(10*time.Millisecond)) == nil {
-		_, _ = io.WriteString(c, tooMany) // a client that has left does not need it
+		_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "+
+			strconv.Itoa(len(tooMany))+"\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"+tooMany) // a client that has left does not need it
 	}
 	if tc, ok := c.(*net.TCPConn); ok {
 		_ = tc.CloseWrite() // so that what the client has sent does not reset the answer away
