@@ -45,7 +45,7 @@ type RequestStatus struct {
 	Reads         uint64 `json:"reads"`
 	Writes        uint64 `json:"writes"`
 	InFlight      int64  `json:"in_flight"`
-	BufferedBytes int64  `json:"buffered_bytes"` // that the bodies of those may take
+	BufferedBytes int64  `json:"buffered_bytes"`  // that the bodies of those may take
 	WritesInDoubt uint64 `json:"writes_in_doubt"` // answered 502 or 504 with an unknown outcome
 }
 
