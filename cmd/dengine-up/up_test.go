@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -306,7 +307,7 @@ func TestIgnoredHangupIsNoEnd(t *testing.T) {
 	if out, errs, code := p.ask("restart", "n2"); code != 0 {
 		t.Errorf("after a hangup: exit %d, %s%s", code, out, errs)
 	}
-	if strings.Contains(p.out.String(), "stopping") {
+	if regexp.MustCompile(`(?m)^[0-9:]+ stopping$`).MatchString(p.out.String()) {
 		t.Errorf("it ends:\n%s", p.out)
 	}
 }
