@@ -145,15 +145,17 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 
 // leads says whether a leader may say so to the world: it has applied something
 // of its own term, hence everything before it (Raft, section 8), and a majority
-// acknowledged something that it sent less than twice the lease timeout ago.
-// Sending time counts: raft stamps receipt, so that a leader that was stopped
-// and resumed believes acks that are long out of date.
+// acknowledged something that it sent less than twice the lease timeout ago, or
+// the heartbeat timeout where that is shorter: those who acknowledged it elect
+// nobody else before that. Sending time counts: raft stamps receipt, so that a
+// leader that was stopped and resumed believes acks that are long out of date.
 func (n *Node) leads(c *core, voters []raft.ServerID, term uint64, now time.Time) (ok bool, reason string) {
 	if c.fsm.term.Load() != term {
 		return false, "it has not applied the entries from before its term yet"
 	}
-	if sent := n.contact.quorumSent(voters, raft.ServerID(n.cfg.ID), term, now); now.Sub(sent) >= 2*n.cfg.LeaseTimeout {
-		return false, "a majority has not acknowledged it for twice the lease timeout"
+	patience := min(2*n.cfg.LeaseTimeout, n.cfg.HeartbeatTimeout)
+	if sent := n.contact.quorumSent(voters, raft.ServerID(n.cfg.ID), term, now); now.Sub(sent) >= patience {
+		return false, fmt.Sprintf("a majority has not acknowledged it for %v", patience)
 	}
 	return true, ""
 }
