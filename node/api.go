@@ -21,6 +21,17 @@ const (
 	HeaderWrites   = "Dengine-Writes"    // writes to the key since it was created
 )
 
+// Headers of the identities of writes. On an answer HeaderSequence says that the
+// state machine decided the write of that number: nothing else decides about the
+// copies of it that were sent before.
+const (
+	HeaderSession        = "Dengine-Session"      // request: an open session, 32 hex digits
+	HeaderSequence       = "Dengine-Sequence"     // the write's number in it, from 1
+	HeaderAcked          = "Dengine-Acked"        // request: up to this number all answers have come
+	HeaderIdempotencyKey = "Idempotency-Key"      // request: 1 to 255 visible ASCII characters, bare or quoted
+	HeaderReplayed       = "Idempotency-Replayed" // "true": a repeat, not executed; the answer is the first one's
+)
+
 // Values of HeaderOutcome.
 const (
 	OutcomeNotApplied = "not-applied"
@@ -28,10 +39,11 @@ const (
 )
 
 const (
-	pathKV     = "/kv"
-	pathKVKey  = "/kv/"
-	jsonType   = "application/json"
-	binaryType = "application/octet-stream"
+	pathKV      = "/kv"
+	pathKVKey   = "/kv/"
+	pathSession = "/dengine/session"
+	jsonType    = "application/json"
+	binaryType  = "application/octet-stream"
 )
 
 // apiLimits bounds a request body by the largest value, written the longest way
@@ -65,6 +77,8 @@ func (n *Node) Serve(ctx *fasthttp.RequestCtx) {
 		n.servePost(ctx)
 	case bytes.HasPrefix(path, []byte(pathKVKey)):
 		n.serveKey(ctx, path[len(pathKVKey):], query)
+	case string(path) == pathSession:
+		n.serveSession(ctx)
 	default:
 		n.refuse(ctx, &edge.Problem{
 			Status: fasthttp.StatusNotFound, Code: "not_found",
@@ -173,6 +187,9 @@ func (n *Node) failed(ctx *fasthttp.RequestCtx, err error, write bool) {
 	switch {
 	case errors.Is(err, ErrBadInput), errors.Is(err, ErrTooLarge):
 		p = inputProblem(err)
+	case statusProblem(err) != nil:
+		p = statusProblem(err)
+		p.Message = n.where(p.Message, err)
 	case errors.Is(err, ErrUnknown):
 		p = &edge.Problem{
 			Status: fasthttp.StatusGatewayTimeout, Code: "outcome_unknown",

@@ -29,7 +29,7 @@ func (n *Node) servePost(ctx *fasthttp.RequestCtx) {
 		n.refuseInput(ctx, err)
 		return
 	}
-	n.put(ctx, []byte(*body.key), value)
+	n.serveWrite(ctx, Write{Key: []byte(*body.key), Value: value})
 }
 
 // servePut stores the body, or the value in it where it is JSON.
@@ -45,47 +45,46 @@ func (n *Node) servePut(ctx *fasthttp.RequestCtx, key []byte) {
 			return
 		}
 	}
-	n.put(ctx, key, value)
+	n.serveWrite(ctx, Write{Key: key, Value: value})
 }
 
-func (n *Node) put(ctx *fasthttp.RequestCtx, key, value []byte) {
-	n.conditional(ctx, func(cond Condition) (Result, error) {
-		return n.Put(context.Background(), key, value, cond)
-	})
-}
-
-func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {
-	n.conditional(ctx, func(cond Condition) (Result, error) {
-		return n.Delete(context.Background(), key, cond)
-	})
-}
-
-// conditional runs a write under the request's condition and answers it. The
-// write does not end with the client's connection: it is decided in any case.
-func (n *Node) conditional(ctx *fasthttp.RequestCtx, write func(Condition) (Result, error)) {
+// serveWrite runs a write under the request's condition and identity and answers
+// it. The write does not end with the client's connection: it is decided in any
+// case.
+func (n *Node) serveWrite(ctx *fasthttp.RequestCtx, w Write) {
 	h := &ctx.Request.Header
-	cond, err := parseConditions(h.PeekAll(fasthttp.HeaderIfMatch), h.PeekAll(fasthttp.HeaderIfNoneMatch))
-	if err != nil {
+	var err error
+	if w.Cond, err = parseConditions(h.PeekAll(fasthttp.HeaderIfMatch), h.PeekAll(fasthttp.HeaderIfNoneMatch)); err != nil {
 		n.refuse(ctx, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Message: err.Error()})
 		return
 	}
-	res, err := write(cond)
-	if err != nil {
-		n.failed(ctx, err, true)
+	if w.Identity, err = parseIdentity(h); err != nil {
+		n.refuseInput(ctx, err)
 		return
 	}
-	if res.Failed {
+	res, err := n.Do(context.Background(), w)
+	switch {
+	case err != nil:
+		n.failed(ctx, err, true)
+	case res.Failed:
 		msg := "the condition does not hold: the key is not there"
 		if res.Found {
 			msg = "the condition does not hold for the current value, whose ETag is in the answer"
 		}
 		n.refuse(ctx, &edge.Problem{Status: fasthttp.StatusPreconditionFailed, Code: "precondition_failed", Message: msg})
-	} else {
+	default:
 		ctx.SetContentType(jsonType)
 		ctx.SetBodyString("{}")
 	}
-	n.stampIndex(ctx, res.Index)
+	if res.Index != 0 { // the state machine has seen it
+		n.stampIndex(ctx, res.Index)
+	}
 	stampTag(ctx, res.ETag, res.Writes)
+	stampIdentity(ctx, &w.Identity, &res, err)
+}
+
+func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {
+	n.serveWrite(ctx, Write{Key: key, Delete: true})
 }
 
 // isJSON says whether a Content-Type is application/json, with any parameters.

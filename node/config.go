@@ -62,6 +62,14 @@ type Config struct {
 	ReadTimeout   time.Duration // longest wait of a read for a minimum index
 	MaxLag        uint64        // committed entries a follower may still have to apply and be ready
 
+	// What is kept of the identities of writes. The leader's settings hold for the
+	// whole cluster; time is the cluster clock.
+	SessionTimeout      time.Duration // a session that is not used for this long is over
+	MaxSessions         int           // sessions at once; each may keep 1,024 answers
+	IdempotencyWindow   time.Duration // how long an idempotency key is kept
+	MaxIdempotencyKeys  int           // idempotency keys at once
+	MaxIdempotencyBytes int           // memory that they may take together
+
 	Limits edge.Limits // of the HTTP API
 }
 
@@ -109,6 +117,12 @@ func DefaultConfig() Config {
 		ReadTimeout:       2 * time.Second,
 		MaxLag:            1000,
 		Limits:            edge.DefaultLimits(),
+
+		SessionTimeout:      60 * time.Second,
+		MaxSessions:         256,
+		IdempotencyWindow:   10 * time.Minute,
+		MaxIdempotencyKeys:  1_000_000,
+		MaxIdempotencyBytes: 256 << 20,
 	}
 }
 
@@ -147,6 +161,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("election timeout %v is shorter than the heartbeat timeout %v", c.ElectionTimeout, c.HeartbeatTimeout)
 	case c.MaxValueBytes > maxValueBytes:
 		return fmt.Errorf("max value bytes is %d: must be at most %d", c.MaxValueBytes, maxValueBytes)
+	}
+	if err := c.validateIdentities(); err != nil {
+		return err
 	}
 	if err := c.Limits.Validate(); err != nil {
 		return err

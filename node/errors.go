@@ -29,6 +29,15 @@ var (
 	ErrTooLarge   = errors.New("too large")
 )
 
+// What the state machine says of a write's identity.
+var (
+	ErrSessionUnknown       = errors.New("the session is over, or never was")
+	ErrSequenceAnswered     = errors.New("the number's answer was acknowledged before")
+	ErrSequenceBeyondWindow = errors.New("the number is too far ahead of what was acknowledged")
+	ErrIdentitiesFull       = errors.New("there is no room to keep another identity")
+	ErrIdempotencyKeyReused = errors.New("the idempotency key belongs to another request")
+)
+
 // ErrLostMemory says that a node whose folder is empty belongs to a cluster that
 // has a history: it must not vote (design section 8; Ongaro's thesis, 4.1 and
 // 10.2.2, on what a server must not forget).

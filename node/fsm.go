@@ -26,7 +26,7 @@ type fsm struct {
 	term  atomic.Uint64 // machine.Term()
 	wait  waitList
 
-	cmds []kv.Command // reused by ApplyBatch, which raft calls from one goroutine
+	entry kv.Entry // its space is reused by ApplyBatch, which raft calls from one goroutine
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -63,16 +63,14 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 }
 
 func (f *fsm) applyEntry(l *raft.Log) applied {
-	cmds, err := kv.DecodeEntry(l.Data, f.cmds[:0])
-	if err != nil {
+	if err := kv.DecodeEntry(l.Data, &f.entry); err != nil {
 		err = fmt.Errorf("log entry %d cannot be applied: %w: start this node with the version that the others run", l.Index, err)
 		f.broken = err
 		f.fatal(err)
 		return applied{err: err}
 	}
-	results := f.machine.Apply(l.Index, l.Term, cmds, make([]kv.Result, 0, len(cmds)))
-	clear(cmds)
-	f.cmds = cmds
+	results := f.machine.Apply(l.Index, l.Term, &f.entry, make([]kv.Result, 0, len(f.entry.Commands)))
+	clear(f.entry.Commands) // they hold on to the log's data
 	return applied{results: results}
 }
 
@@ -123,6 +121,19 @@ func (f *fsm) len() int {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.machine.Len()
+}
+
+// limits are those of the identities of writes, and usage is what is kept of them.
+func (f *fsm) limits() kv.Limits {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.machine.Limits()
+}
+
+func (f *fsm) usage() kv.Usage {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.machine.Usage()
 }
 
 // view returns the whole state as it is now, in constant time.

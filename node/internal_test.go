@@ -275,7 +275,7 @@ func TestUnreadableEntryStopsTheState(t *testing.T) {
 	f := newFSM(func(err error) { cause = err })
 	put := func(key string) []byte {
 		c := kv.Command{Op: kv.OpPut, Key: []byte(key), Value: []byte("v")}
-		return kv.AppendCommand(kv.AppendEntry(nil, 1), &c)
+		return kv.AppendCommand(kv.AppendEntry(nil, 1, 0, 1), &c)
 	}
 	out := f.ApplyBatch([]*raft.Log{
 		{Index: 1, Term: 1, Data: put("a")}, {Index: 2, Term: 1, Data: []byte{99}}, {Index: 3, Term: 1, Data: put("b")},

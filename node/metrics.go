@@ -17,6 +17,7 @@ type counters struct {
 	reads, writes                atomic.Uint64 // answered
 	writesRefused, writesInDoubt atomic.Uint64 // by outcome
 	changes                      atomic.Uint64 // of role, term or leader
+	replayed, full               atomic.Uint64 // answered from the table of identities, or refused for want of room in it
 }
 
 // collector makes metrics of a node's state when it is scraped. It implements
@@ -52,11 +53,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
 	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
 	gauge("keys", "Keys in the state machine.", float64(s.Keys))
+	gauge("sessions", "Sessions of balancers that are kept.", float64(s.Kept.Sessions))
+	gauge("session_answers", "Answers to writes that sessions may send again.", float64(s.Kept.Answers))
+	gauge("idempotency_keys", "Idempotency keys that are kept.", float64(s.Kept.Keys))
+	gauge("idempotency_bytes", "Memory that the idempotency keys take, in bytes.", float64(s.Kept.KeyBytes))
 	k := &c.n.counters
 	counter("reads_total", "Reads answered.", k.reads.Load())
 	counter("writes_total", "Writes decided.", k.writes.Load())
 	counter("writes_refused_total", "Writes that were not applied.", k.writesRefused.Load())
 	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())
+	counter("writes_replayed_total", "Writes that were answered from the table of identities, and not executed again.", k.replayed.Load())
+	counter("identities_full_total", "Writes and sessions refused since no more identities can be kept.", k.full.Load())
 	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
 }
 

@@ -44,7 +44,6 @@ const (
 // decision is what became of a proposal.
 type decision struct {
 	result kv.Result
-	index  uint64
 	err    error
 }
 
@@ -62,6 +61,7 @@ type proposer struct {
 	once     sync.Once
 	wg       sync.WaitGroup
 	pool     sync.Pool
+	time     termClock
 }
 
 func newProposer(r *raft.Raft, maxBytes int, log *zap.Logger) *proposer {
@@ -79,7 +79,7 @@ func newProposer(r *raft.Raft, maxBytes int, log *zap.Logger) *proposer {
 
 // propose puts a command in the log and waits until it is applied here. Its
 // error wraps ErrNotApplied or ErrUnknown.
-func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint64, error) {
+func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, error) {
 	pr := p.pool.Get().(*proposal)
 	if cap(pr.encoded) > maxPooledBytes {
 		pr.encoded = nil
@@ -89,23 +89,23 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 	size := int64(len(pr.encoded))
 	defer p.waiting.Add(-size)
 	if p.waiting.Add(size) > proposalBytes {
-		return kv.Result{}, 0, notApplied(ErrOverloaded)
+		return kv.Result{}, notApplied(ErrOverloaded)
 	}
 	select {
 	case <-p.quit:
-		return kv.Result{}, 0, notApplied(ErrClosed)
+		return kv.Result{}, notApplied(ErrClosed)
 	default:
 	}
 	select {
 	case p.queue <- pr:
 	default:
 		p.pool.Put(pr)
-		return kv.Result{}, 0, notApplied(ErrOverloaded)
+		return kv.Result{}, notApplied(ErrOverloaded)
 	}
 	select {
 	case d := <-pr.done:
 		p.pool.Put(pr)
-		return d.result, d.index, d.err
+		return d.result, d.err
 	case <-ctx.Done():
 	case <-p.quit:
 		// The run loop may be gone with pr in the queue; one that was taken is
@@ -113,15 +113,15 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, uint6
 	}
 	if pr.state.CompareAndSwap(proposalWaiting, proposalCancelled) {
 		if ctx.Err() != nil {
-			return kv.Result{}, 0, notApplied(context.Cause(ctx))
+			return kv.Result{}, notApplied(context.Cause(ctx))
 		}
-		return kv.Result{}, 0, notApplied(ErrClosed)
+		return kv.Result{}, notApplied(ErrClosed)
 	}
 	select {
 	case d := <-pr.done:
-		return d.result, d.index, d.err
+		return d.result, d.err
 	case <-ctx.Done():
-		return kv.Result{}, 0, unknown(context.Cause(ctx))
+		return kv.Result{}, unknown(context.Cause(ctx))
 	}
 }
 
@@ -188,11 +188,11 @@ func (p *proposer) gather(batch []*proposal, size int) ([]*proposal, *proposal) 
 
 // submit gives one entry to raft and leaves a goroutine to wait for it.
 func (p *proposer) submit(batch []*proposal) {
-	size := 16
+	size := kv.MaxHeaderBytes
 	for _, pr := range batch {
 		size += len(pr.encoded)
 	}
-	entry := kv.AppendEntry(make([]byte, 0, size), len(batch))
+	entry := p.appendHeader(make([]byte, 0, size), len(batch))
 	for _, pr := range batch {
 		entry = append(entry, pr.encoded...)
 	}
@@ -232,13 +232,37 @@ func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error)
 		return
 	}
 	for i, pr := range batch {
-		pr.done <- decision{result: res.results[i], index: future.Index()}
+		pr.done <- decision{result: res.results[i]}
 	}
 }
 
-// noop marks the start of a term in the state machine. It returns when it is
-// applied or has failed.
-func (p *proposer) noop(timeout time.Duration) error {
-	c := kv.Command{Op: kv.OpNoop}
-	return p.await(p.raft.Apply(kv.AppendCommand(kv.AppendEntry(nil, 1), &c), timeout))
+// appendHeader begins an entry of n commands, with how long this node has led.
+// Where raft logs it in a later term than the one read here, it tells no time.
+func (p *proposer) appendHeader(b []byte, n int) []byte {
+	term := p.raft.CurrentTerm()
+	return kv.AppendEntry(b, term, uint64(p.time.elapsed(term, time.Now())), n)
+}
+
+// mark marks the start of a term in the state machine, with the limits that hold
+// from then on. It returns when it is applied or has failed.
+func (p *proposer) mark(limits kv.Limits, timeout time.Duration) error {
+	c := kv.Command{Op: kv.OpMark, Limits: limits}
+	return p.await(p.raft.Apply(kv.AppendCommand(p.appendHeader(nil, 1), &c), timeout))
+}
+
+// termClock measures the time since the first entry of a term, on the monotonic
+// clock that time.Time carries.
+type termClock struct {
+	mu    sync.Mutex
+	term  uint64
+	start time.Time
+}
+
+func (t *termClock) elapsed(term uint64, now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if term != t.term {
+		t.term, t.start = term, now
+	}
+	return max(now.Sub(t.start), 0)
 }

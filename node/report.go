@@ -110,6 +110,7 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 		}
 		return out
 	}
+	out.Identities = true
 	// The state is read before the term: a leader that has just stepped down
 	// then shows the newer term, in which it has applied nothing.
 	state := c.raft.State()
@@ -222,7 +223,7 @@ func (n *Node) watchRole(ctx context.Context, c *core) {
 	for {
 		if c.raft.State() == raft.Leader && c.fsm.term.Load() != c.raft.CurrentTerm() && marking.CompareAndSwap(false, true) {
 			n.group.Go(func() {
-				if err := c.proposer.noop(n.cfg.WriteTimeout); err != nil {
+				if err := c.proposer.mark(n.cfg.identityLimits(), n.cfg.WriteTimeout); err != nil {
 					n.log.Debug("the mark of the new term failed", zap.Error(err))
 				}
 				marking.Store(false)

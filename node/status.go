@@ -20,6 +20,7 @@ type Status struct {
 	LastContact string         `json:"last_contact"`    // since an append from the leader came in, or a majority answered this leader; "" for never
 	Log         LogStatus      `json:"log"`             //
 	Snapshot    SnapshotStatus `json:"snapshot"`        //
+	Kept        KeptStatus     `json:"kept"`            // of the identities of writes
 	Peers       []PeerStatus   `json:"peers,omitempty"` // on a leader
 	StateHash   string         `json:"state_hash,omitempty"`
 	DataDir     string         `json:"data_dir"`
@@ -32,6 +33,15 @@ type LogStatus struct {
 	Store string `json:"store"`
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
+}
+
+// KeptStatus is how much is kept of the identities of writes, with what is over
+// and not removed yet.
+type KeptStatus struct {
+	Sessions int    `json:"sessions"`
+	Answers  int    `json:"session_answers"`
+	Keys     int    `json:"idempotency_keys"`
+	KeyBytes uint64 `json:"idempotency_bytes"` // of memory
 }
 
 // SnapshotStatus is the newest snapshot; zero where there is none.
@@ -55,7 +65,7 @@ func (n *Node) Status() Status {
 	if c == nil {
 		return s
 	}
-	s.Keys, s.Lag = c.fsm.len(), s.Report.Lag()
+	s.Keys, s.Lag, s.Kept = c.fsm.len(), s.Report.Lag(), KeptStatus(c.fsm.usage())
 	s.Log = LogStatus{Store: string(n.cfg.LogStore)}
 	s.Log.First, _ = c.store.FirstIndex() // zero where the store is closed already
 	s.Log.Last, _ = c.store.LastIndex()

@@ -34,31 +34,46 @@ func tagged(kind kv.CondKind, tags []ETag) Condition {
 	return Condition{c}
 }
 
+// Write is a change of one key.
+type Write struct {
+	Key      []byte
+	Value    []byte
+	Delete   bool // removes the key, whether it is there or not, instead of storing Value
+	Cond     Condition
+	Identity Identity
+}
+
 // Result is the answer to a write that was decided.
 type Result struct {
 	Index  uint64 // log index of the write; a read with it as MinIndex sees the write
 	Failed bool   // the condition did not hold: nothing was changed
 	// ETag is the value's after a Put, one of its own after a Delete, and the
 	// current value's (0: there is none) where the condition failed.
-	ETag   ETag
-	Writes uint64 // writes to the key since it was created, this one included
-	Found  bool   // the key was there before
+	ETag     ETag
+	Writes   uint64 // writes to the key since it was created, this one included
+	Found    bool   // the key was there before
+	Replayed bool   // a repeat by its Identity: it was not executed, and this is the first one's answer
 }
 
 // Put stores a value. It returns once the write is on disk on a majority and
 // applied here. An error wraps ErrNotApplied or ErrUnknown, and why; key and
 // value may be used again when it returns.
 func (n *Node) Put(ctx context.Context, key, value []byte, cond Condition) (Result, error) {
-	return n.write(ctx, kv.Command{Op: kv.OpPut, Key: key, Value: value, Cond: cond.c})
+	return n.Do(ctx, Write{Key: key, Value: value, Cond: cond})
 }
 
 // Delete removes a key, also one that is not there. Otherwise it is as Put.
 func (n *Node) Delete(ctx context.Context, key []byte, cond Condition) (Result, error) {
-	return n.write(ctx, kv.Command{Op: kv.OpDelete, Key: key, Cond: cond.c})
+	return n.Do(ctx, Write{Key: key, Delete: true, Cond: cond})
 }
 
-func (n *Node) write(ctx context.Context, cmd kv.Command) (Result, error) {
-	res, err := n.decide(ctx, cmd)
+// Do is Put or Delete, of a write that may have an identity. Where the identity is
+// why it was not executed, the error is one of ErrSessionUnknown,
+// ErrSequenceAnswered, ErrSequenceBeyondWindow, ErrIdentitiesFull and
+// ErrIdempotencyKeyReused, and Result has Index and Replayed. The first two are
+// ErrUnknown: this copy was not executed, but an earlier one may have been.
+func (n *Node) Do(ctx context.Context, w Write) (Result, error) {
+	res, err := n.decide(ctx, &w)
 	switch {
 	case err == nil:
 		n.counters.writes.Add(1)
@@ -67,33 +82,58 @@ func (n *Node) write(ctx context.Context, cmd kv.Command) (Result, error) {
 	default:
 		n.counters.writesInDoubt.Add(1)
 	}
+	if res.Replayed {
+		n.counters.replayed.Add(1)
+	}
 	return res, err
 }
 
-func (n *Node) decide(ctx context.Context, cmd kv.Command) (Result, error) {
+func (n *Node) decide(ctx context.Context, w *Write) (Result, error) {
+	cmd := kv.Command{Op: kv.OpPut, Key: w.Key, Value: w.Value, Cond: w.Cond.c}
+	if w.Delete {
+		cmd.Op, cmd.Value = kv.OpDelete, nil
+	}
 	if err := n.checkWrite(&cmd); err != nil {
 		return Result{}, notApplied(err)
 	}
-	c := n.core.Load()
-	switch {
-	case n.closing.Load():
-		return Result{}, notApplied(ErrClosed)
-	case c == nil:
-		return Result{}, notApplied(ErrStarting)
-	case c.raft.State() != raft.Leader:
-		// Refused here, before the log: raft would say the same, later.
-		return Result{}, notApplied(n.notLeader(c))
+	if err := w.Identity.check(); err != nil {
+		return Result{}, notApplied(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.WriteTimeout)
-	defer cancel()
-	res, index, err := c.proposer.propose(ctx, &cmd)
+	w.Identity.identify(&cmd)
+	spoilIdentity(&cmd)
+	res, err := n.propose(ctx, &cmd)
 	if err != nil {
 		return Result{}, err
 	}
+	switch err = statusError(res.Status); res.Status {
+	case kv.StatusSessionUnknown, kv.StatusSequenceAnswered:
+		return Result{Index: res.Index}, unknown(err)
+	case kv.StatusFull, kv.StatusKeyReused, kv.StatusBeyondWindow:
+		n.countFull(res.Status)
+		return Result{Index: res.Index, Replayed: res.Replayed}, notApplied(err)
+	}
 	return Result{
-		Index: index, Failed: res.Status == kv.StatusPrecondition,
-		ETag: ETag(res.Rev), Writes: res.Writes, Found: res.Found,
+		Index: res.Index, Failed: res.Status == kv.StatusPrecondition,
+		ETag: ETag(res.Rev), Writes: res.Writes, Found: res.Found, Replayed: res.Replayed,
 	}, nil
+}
+
+// propose puts a command in the log and waits until it is applied here. An error
+// wraps ErrNotApplied or ErrUnknown.
+func (n *Node) propose(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
+	c := n.core.Load()
+	switch {
+	case n.closing.Load():
+		return kv.Result{}, notApplied(ErrClosed)
+	case c == nil:
+		return kv.Result{}, notApplied(ErrStarting)
+	case c.raft.State() != raft.Leader:
+		// Refused here, before the log: raft would say the same, later.
+		return kv.Result{}, notApplied(n.notLeader(c))
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.WriteTimeout)
+	defer cancel()
+	return c.proposer.propose(ctx, cmd)
 }
 
 func (n *Node) checkWrite(c *kv.Command) error {

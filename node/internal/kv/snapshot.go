@@ -4,52 +4,94 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"io"
+
+	"github.com/tidwall/btree"
 )
 
-// A snapshot is: magic, format, index, term, revision counter, number of keys,
-// then the keys in order, each with value, revision and count of writes; in the
-// same encoding as entries.
+// A snapshot is: magic, format; index, term, revision counter, the cluster clock,
+// its term and base, the limits; how many keys, sessions, answers and idempotency
+// keys there are; then these, the last in the order of their revisions and the
+// others in that of their keys. The encoding is that of entries; an answer is:
+// status, revision, writes, whether the key was there, index.
 const (
 	snapshotMagic  = "dkvs"
-	snapshotFormat = 1
+	snapshotFormat = 2
 )
 
-// MaxFieldBytes bounds a key or a value in a snapshot: a damaged length must not
-// make a node ask for more memory than there is.
-const MaxFieldBytes = 1 << 30
+// fields are the numbers in the order of their encoding.
+func (n *numbers) fields() []*uint64 {
+	limits := n.limits.fields()
+	return append([]*uint64{&n.index, &n.term, &n.rev, &n.clock.now, &n.clock.term, &n.clock.base}, limits[:]...)
+}
 
 // WriteTo writes the view as a snapshot. It implements io.WriterTo.
 func (v *View) WriteTo(w io.Writer) (int64, error) {
-	bw := bufio.NewWriterSize(w, 256<<10)
-	var total int64
-	buf := make([]byte, 0, 4096)
-	flush := func() error {
-		n, err := bw.Write(buf)
-		total += int64(n)
-		buf = buf[:0]
-		return err
+	sw := snapshotWriter{w: bufio.NewWriterSize(w, 256<<10)}
+	b := append([]byte(snapshotMagic), snapshotFormat)
+	for _, p := range v.numbers.fields() {
+		b = binary.AppendUvarint(b, *p)
 	}
-	buf = append(buf, snapshotMagic...)
-	buf = append(buf, snapshotFormat)
-	for _, n := range []uint64{v.index, v.term, v.rev, uint64(v.items.Len())} {
-		buf = binary.AppendUvarint(buf, n)
+	for _, n := range []int{v.items.Len(), v.sessions.Len(), v.answers.Len(), v.records.Len()} {
+		b = binary.AppendUvarint(b, uint64(n))
 	}
-	err := flush()
-	v.items.Scan(func(key string, it Item) bool {
-		buf = binary.AppendUvarint(buf, uint64(len(key)))
-		buf = append(buf, key...)
-		buf = appendBytes(buf, it.Value)
-		buf = binary.AppendUvarint(buf, it.Rev)
-		buf = binary.AppendUvarint(buf, it.Writes)
-		err = flush()
-		return err == nil
+	sw.write(b)
+	writeAll(&sw, v.items, func(b []byte, key string, it Item) []byte {
+		b = append(binary.AppendUvarint(b, uint64(len(key))), key...)
+		return appendNumbers(appendBytes(b, it.Value), it.Rev, it.Writes)
 	})
-	if err == nil {
-		err = bw.Flush()
+	writeAll(&sw, v.sessions, func(b []byte, id string, s session) []byte {
+		return appendNumbers(append(b, id...), s.used, s.acked)
+	})
+	writeAll(&sw, v.answers, func(b []byte, key string, r Result) []byte {
+		return appendAnswer(append(b, key...), r)
+	})
+	writeAll(&sw, v.records, func(b []byte, rev uint64, r record) []byte {
+		b = appendNumbers(b, rev, r.at, uint64(len(r.name)))
+		b = append(append(b, r.name...), r.fingerprint[:]...)
+		return appendAnswer(b, r.answer)
+	})
+	return sw.done()
+}
+
+func appendAnswer(b []byte, r Result) []byte {
+	found := uint64(0)
+	if r.Found {
+		found = 1
 	}
-	return total, err
+	return appendNumbers(b, uint64(r.Status), r.Rev, r.Writes, found, r.Index)
+}
+
+// writeAll writes what a tree holds, in order.
+func writeAll[K uint64 | string, V any](sw *snapshotWriter, tree *btree.Map[K, V], encode func([]byte, K, V) []byte) {
+	var buf []byte
+	tree.Scan(func(key K, value V) bool {
+		buf = encode(buf[:0], key, value)
+		return sw.write(buf)
+	})
+}
+
+// snapshotWriter counts what it writes; after an error it writes no more.
+type snapshotWriter struct {
+	w     *bufio.Writer
+	total int64
+	err   error
+}
+
+func (sw *snapshotWriter) write(b []byte) (ok bool) {
+	if sw.err == nil {
+		var n int
+		n, sw.err = sw.w.Write(b)
+		sw.total += int64(n)
+	}
+	return sw.err == nil
+}
+
+func (sw *snapshotWriter) done() (int64, error) {
+	if sw.err == nil {
+		sw.err = sw.w.Flush()
+	}
+	return sw.total, sw.err
 }
 
 // Hash is the SHA-256 of the snapshot: two nodes at the same index have the
@@ -60,81 +102,4 @@ func (v *View) Hash() [sha256.Size]byte {
 		panic(err)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// ReadSnapshot reads what WriteTo wrote. The whole of r must be the snapshot.
-func ReadSnapshot(r io.Reader) (*Machine, error) {
-	br := bufio.NewReaderSize(r, 256<<10)
-	head := make([]byte, len(snapshotMagic)+1)
-	if _, err := io.ReadFull(br, head); err != nil {
-		return nil, fmt.Errorf("%w: snapshot header: %w", ErrFormat, err)
-	}
-	if string(head[:len(snapshotMagic)]) != snapshotMagic || head[len(snapshotMagic)] != snapshotFormat {
-		return nil, fmt.Errorf("%w: snapshot starts with %q, this version reads format %d", ErrFormat, head, snapshotFormat)
-	}
-	m := new(Machine)
-	var keys uint64
-	for _, p := range []*uint64{&m.index, &m.term, &m.rev, &keys} {
-		n, err := binary.ReadUvarint(br)
-		if err != nil {
-			return nil, fmt.Errorf("%w: snapshot header: %w", ErrFormat, err)
-		}
-		*p = n
-	}
-	last := ""
-	for i := range keys {
-		key, it, err := readItem(br)
-		if err != nil {
-			return nil, fmt.Errorf("%w: key %d of %d: %w", ErrFormat, i+1, keys, err)
-		}
-		if i > 0 && key <= last {
-			return nil, fmt.Errorf("%w: key %d of %d is out of order", ErrFormat, i+1, keys)
-		}
-		m.items.Load(key, it)
-		last = key
-	}
-	if _, err := br.ReadByte(); err != io.EOF {
-		return nil, fmt.Errorf("%w: data after the last key", ErrFormat)
-	}
-	return m, nil
-}
-
-func readItem(br *bufio.Reader) (key string, it Item, err error) {
-	k, err := readField(br)
-	if err != nil {
-		return "", Item{}, err
-	}
-	if it.Value, err = readField(br); err != nil {
-		return "", Item{}, err
-	}
-	if it.Rev, err = binary.ReadUvarint(br); err != nil {
-		return "", Item{}, err
-	}
-	it.Writes, err = binary.ReadUvarint(br)
-	return string(k), it, err
-}
-
-// readField reads a length and as many bytes, growing as they come: a damaged
-// length costs an error, not memory.
-func readField(br *bufio.Reader) ([]byte, error) {
-	n, err := binary.ReadUvarint(br)
-	if err != nil {
-		return nil, err
-	}
-	if n > MaxFieldBytes {
-		return nil, fmt.Errorf("field of %d bytes", n)
-	}
-	const step = 1 << 20
-	field := make([]byte, min(n, step))
-	if _, err := io.ReadFull(br, field); err != nil {
-		return nil, err
-	}
-	for uint64(len(field)) < n {
-		more := make([]byte, min(n-uint64(len(field)), step))
-		if _, err := io.ReadFull(br, more); err != nil {
-			return nil, err
-		}
-		field = append(field, more...)
-	}
-	return field, nil
 }
