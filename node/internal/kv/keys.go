@@ -53,13 +53,14 @@ func (t *keyTable) remove(rev uint64) {
 	t.bytes -= r.bytes()
 }
 
-// name is what an identity's key is known by.
-func (id *Identity) name(buf []byte) []byte { return append(append(buf, id.Scope[:]...), id.Key...) }
+// keyName is what an identity's key is known by.
+func keyName(id *Identity) []byte {
+	return append(append(make([]byte, 0, scopeBytes+MaxIDKeyBytes), id.Scope[:]...), id.Key...)
+}
 
-// repeated returns the record of an identity's key, unless the key is new again.
-func (m *Machine) repeated(id *Identity) (record, bool) {
-	var buf [scopeBytes + MaxIDKeyBytes]byte
-	r, ok := m.keys.get(id.name(buf[:0]))
+// repeated returns the record of a key's name, unless the key is new again.
+func (m *Machine) repeated(name []byte) (record, bool) {
+	r, ok := m.keys.get(name)
 	return r, ok && !m.stale(&r)
 }
 
@@ -69,9 +70,9 @@ func (m *Machine) stale(r *record) bool { return m.clock.now-r.at >= m.Limits().
 
 // expireKeys removes at most budget records whose time is over.
 func (m *Machine) expireKeys(budget int) {
-	for ; budget > 0; budget-- {
-		rev, r, ok := m.keys.records.Min()
-		if !ok || !m.stale(&r) {
+	for ; budget > 0 && m.keys.records.Len() > 0; budget-- {
+		rev, r, _ := m.keys.records.Min()
+		if !m.stale(&r) {
 			return
 		}
 		m.keys.remove(rev)
@@ -80,13 +81,10 @@ func (m *Machine) expireKeys(budget int) {
 
 // roomFor says whether another record fits, and removes what need not be kept to
 // make it so.
-func (m *Machine) roomFor(id *Identity) bool {
+func (m *Machine) roomFor(name []byte) bool {
 	l := m.Limits()
-	need := uint64(scopeBytes+len(id.Key)) + recordOverhead
-	fits := func() bool {
-		return uint64(m.keys.records.Len()) < l.MaxKeys && m.keys.bytes+need <= l.MaxKeyBytes
-	}
-	for !fits() {
+	need := uint64(len(name)) + recordOverhead
+	for uint64(m.keys.records.Len()) >= l.MaxKeys || m.keys.bytes+need > l.MaxKeyBytes {
 		before := m.keys.records.Len()
 		if m.expireKeys(1); m.keys.records.Len() == before {
 			return false

@@ -27,7 +27,7 @@ func (m *Machine) once(c *Command) Result {
 // the answer.
 func (m *Machine) refuseNumber(c *Command, status Status) Result {
 	if len(c.ID.Key) > 0 {
-		if r, ok := m.repeated(&c.ID); ok && r.fingerprint == c.ID.Fingerprint {
+		if r, ok := m.repeated(keyName(&c.ID)); ok && r.fingerprint == c.ID.Fingerprint {
 			r.answer.Replayed = true
 			return r.answer
 		}
@@ -39,19 +39,18 @@ func (m *Machine) oncePerKey(c *Command) Result {
 	if len(c.ID.Key) == 0 {
 		return m.write(c)
 	}
-	if r, ok := m.repeated(&c.ID); ok {
+	name := keyName(&c.ID)
+	if r, ok := m.repeated(name); ok {
 		if r.fingerprint != c.ID.Fingerprint {
 			return Result{Status: StatusKeyReused, Index: m.index}
 		}
 		r.answer.Replayed = true
 		return r.answer
 	}
-	if !m.roomFor(&c.ID) {
+	if !m.roomFor(name) {
 		return Result{Status: StatusFull, Index: m.index}
 	}
 	res := m.write(c)
-	m.keys.put(m.rev, record{
-		name: string(c.ID.name(nil)), at: m.clock.now, fingerprint: c.ID.Fingerprint, answer: res,
-	})
+	m.keys.put(m.rev, record{name: string(name), at: m.clock.now, fingerprint: c.ID.Fingerprint, answer: res})
 	return res
 }
