@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -291,5 +292,93 @@ func TestUnreadableEntryStopsTheState(t *testing.T) {
 	}
 	if _, err := f.Snapshot(); err == nil || f.len() != 1 || f.index.Load() != 1 {
 		t.Errorf("snapshot: %v; %d keys at index %d", err, f.len(), f.index.Load())
+	}
+}
+
+func TestParseIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	const bad = "bad input"
+	for value, want := range map[string]string{
+		"a": "a", "8e03978e-40d5-43dd-bc93-6894a57f9324": "8e03978e-40d5-43dd-bc93-6894a57f9324", "~!,;=": "~!,;=", `a"b`: `a"b`,
+		`"a"`: "a", `"a b"`: "a b", `"\"\\"`: `"\`, strings.Repeat("k", 255): strings.Repeat("k", 255),
+		"": bad, `""`: bad, `"`: bad, `"a`: bad, `"a"b`: bad, `"a";p=1`: bad, `"a\`: bad, `"a\"`: bad, `"\a"`: bad, "a b": bad, "\x01": bad,
+		"\x7f": bad, "é": bad, "\"é\"": bad, "\"\t\"": bad, strings.Repeat("k", 256): bad,
+	} {
+		key, err := parseIdempotencyKey([]byte(value))
+		got := string(key)
+		if err != nil {
+			got = bad
+		}
+		if got != want || (err != nil && !errors.Is(err, ErrBadInput)) {
+			t.Errorf("%s: %q (%v), want %q", value, got, err, want)
+		}
+	}
+}
+
+// Every part of a request counts, and where one ends and the next begins. The
+// values are golden: nodes of other versions must find the same.
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	seen := make(map[kv.Fingerprint]string)
+	for name, c := range map[string]kv.Command{
+		"put":      {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c")},
+		"shifted":  {Op: kv.OpPut, Key: []byte("a"), Value: []byte("bc")},
+		"value":    {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("d")},
+		"delete":   {Op: kv.OpDelete, Key: []byte("ab")},
+		"empty":    {Op: kv.OpPut, Key: []byte("ab")},
+		"absent":   {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c"), Cond: kv.Condition{Kind: kv.CondAbsent}},
+		"match":    {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c"), Cond: kv.Condition{Kind: kv.CondMatch, Revs: []uint64{1}}},
+		"match 2":  {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c"), Cond: kv.Condition{Kind: kv.CondMatch, Revs: []uint64{2}}},
+		"no match": {Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c"), Cond: kv.Condition{Kind: kv.CondNoMatch, Revs: []uint64{1}}},
+	} {
+		f := fingerprint(&c)
+		if other, twice := seen[f]; twice {
+			t.Errorf("%s and %s look the same", name, other)
+		}
+		seen[f] = name
+	}
+	golden := kv.Command{Op: kv.OpPut, Key: []byte("ab"), Value: []byte("c"), Cond: kv.Condition{Kind: kv.CondMatch, Revs: []uint64{1}}}
+	if got := fmt.Sprintf("%x", fingerprint(&golden)); got != "f421d639fdfa497370b308c791fd52e2" {
+		t.Errorf("the fingerprint is %s", got)
+	}
+}
+
+func TestIdentityLimitsAreBounded(t *testing.T) {
+	t.Parallel()
+	good := DefaultConfig()
+	good.ID, good.DataDir = "n1", "d"
+	good.InitialCluster = []Member{{ID: "n1", Raft: "h:1"}}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if good.identityLimits() != kv.DefaultLimits() {
+		t.Errorf("a node's defaults are %+v, those before the first mark %+v", good.identityLimits(), kv.DefaultLimits())
+	}
+	for name, change := range map[string]func(*Config){
+		"session timeout": func(c *Config) { c.SessionTimeout = 0 }, "max sessions": func(c *Config) { c.MaxSessions = 1 << 20 },
+		"idempotency window": func(c *Config) { c.IdempotencyWindow = -1 }, "max idempotency keys": func(c *Config) { c.MaxIdempotencyKeys = 0 },
+		"max idempotency bytes": func(c *Config) { c.MaxIdempotencyBytes = 1 },
+	} {
+		bad := good
+		change(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The time of a term begins with its first entry.
+func TestTermClock(t *testing.T) {
+	t.Parallel()
+	var c termClock
+	base := time.Now()
+	for i, s := range []struct {
+		term  uint64
+		after time.Duration
+		want  time.Duration
+	}{{3, 0, 0}, {3, 5, 5}, {3, 4, 4}, {4, 9, 0}, {4, 10, 1}, {4, 8, 0}} {
+		if got := c.elapsed(s.term, base.Add(s.after)); got != s.want {
+			t.Errorf("step %d: %d, want %d", i, got, s.want)
+		}
 	}
 }
