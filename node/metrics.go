@@ -49,6 +49,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("commit_index", "Highest log index known to be committed.", float64(s.Commit))
 	gauge("log_first_index", "First index in the log.", float64(s.Log.First))
 	gauge("log_last_index", "Last index in the log.", float64(s.Log.Last))
+	gauge("disk_stuck", "1 while a write to the log takes longer than the disk timeout.", boolean(s.Disk.Stuck))
 	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
 	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
 	gauge("keys", "Keys in the state machine.", float64(s.Keys))
@@ -57,6 +58,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter("writes_total", "Writes decided.", k.writes.Load())
 	counter("writes_refused_total", "Writes that were not applied.", k.writesRefused.Load())
 	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())
+	counter("disk_stalls_total", "Writes to the log that took longer than the disk timeout, and ended.", s.Disk.Stalls)
 	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
 }
 

@@ -84,6 +84,9 @@ func (n *Node) decide(ctx context.Context, cmd kv.Command) (Result, error) {
 		// Refused here, before the log: raft would say the same, later.
 		return Result{}, notApplied(n.notLeader(c))
 	}
+	if err := c.store.watch.check(); err != nil {
+		return Result{}, notApplied(noLeaderSince(err))
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.WriteTimeout)
 	defer cancel()
 	res, index, err := c.proposer.propose(ctx, &cmd)
