@@ -87,6 +87,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}
+	trans.raft.Store(c.raft)
 	// raft calls the filter on its own goroutine at every change of state or
 	// leader; it must not block, and nothing is sent.
 	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(*raft.Observation) bool {

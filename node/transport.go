@@ -3,6 +3,7 @@ package node
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,6 +18,7 @@ type transport struct {
 	contact  *contact
 	disk     *diskWatch
 	maxBytes int
+	raft     atomic.Pointer[raft.Raft] // nil until it runs
 
 	rpcs   chan raft.RPC
 	closed chan struct{}
@@ -59,6 +61,35 @@ func (t *transport) forward() {
 			return
 		}
 	}
+}
+
+// SetHeartbeatHandler implements raft.Transport. handle is raft's way past its
+// main loop, which may be busy with the disk. A heartbeat that makes raft write
+// its term takes the main loop all the same: where the disk hangs through two
+// elections, raft could otherwise write the later term first and then go back to
+// the earlier one, in which it may have promised its vote to somebody else.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
+			handle(rpc)
+			return
+		}
+		select {
+		case t.rpcs <- rpc:
+		case <-t.closed:
+		}
+	})
+}
+
+// changesNothing says whether raft takes a heartbeat of this term without
+// writing anything.
+func (t *transport) changesNothing(term uint64) bool {
+	r := t.raft.Load()
+	if r == nil {
+		return false
+	}
+	now := r.CurrentTerm()
+	return term < now || (term == now && r.State() == raft.Follower)
 }
 
 // Consumer implements raft.Transport.
