@@ -35,13 +35,13 @@ func (n *Node) handOver(c *core) {
 			log.Warn("leadership is not handed over: no other voter has acknowledged the log of late", zap.Int("tried", len(tried)))
 			return
 		}
-		err := transfer(c, heir, addressOf(members, heir), closeTimeout-time.Since(start))
+		err := transfer(c, heir, addressOf(members, heir), 2*n.cfg.ElectionTimeout)
 		switch {
 		case err == nil && n.awaitLeader(n.cfg.ElectionTimeout):
 			log.Info("leadership handed over", zap.String("to", string(heir)), zap.Duration("took", time.Since(start)))
 			return
-		case err == nil || c.raft.State() != raft.Leader:
-			log.Warn("leadership was given up, and nobody leads yet", zap.String("to", string(heir)), zap.Error(err))
+		case err == nil, c.raft.State() != raft.Leader, errors.Is(err, errRaftHangs):
+			log.Warn("leadership was to be handed over, and nobody leads yet", zap.String("to", string(heir)), zap.Error(err))
 			return
 		case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 			time.Sleep(transferPause)
@@ -77,6 +77,9 @@ func addressOf(members []healthcheck.Member, id raft.ServerID) raft.ServerAddres
 	return ""
 }
 
+// errRaftHangs: raft decides about a transfer within an election timeout.
+var errRaftHangs = errors.New("raft does not answer: its disk hangs")
+
 // transfer returns nil once this node does not lead any more.
 func transfer(c *core, heir raft.ServerID, addr raft.ServerAddress, limit time.Duration) error {
 	done := make(chan error, 1)
@@ -85,7 +88,7 @@ func transfer(c *core, heir raft.ServerID, addr raft.ServerAddress, limit time.D
 	case err := <-done:
 		return err
 	case <-time.After(limit):
-		return errors.New("raft does not answer")
+		return errRaftHangs
 	}
 }
 
