@@ -47,6 +47,7 @@ type Config struct {
 	LeaseTimeout     time.Duration // a leader without contact to a majority for this long steps down
 	CommitTimeout    time.Duration // how soon followers learn of a commit when nothing else is sent
 	RPCTimeout       time.Duration // for one exchange between nodes; also for connecting
+	DiskTimeout      time.Duration // a write to the log that takes longer makes the node fall silent, so that others elect
 
 	SnapshotThreshold uint64        // log entries since the last snapshot that call for another
 	SnapshotInterval  time.Duration // how often that is looked at; randomised up to twice this
@@ -105,6 +106,7 @@ func DefaultConfig() Config {
 		LeaseTimeout:      100 * time.Millisecond,
 		CommitTimeout:     5 * time.Millisecond,
 		RPCTimeout:        2 * time.Second,
+		DiskTimeout:       time.Second,
 		SnapshotThreshold: 8192,
 		SnapshotInterval:  10 * time.Second,
 		SnapshotRetain:    2,
@@ -141,6 +143,7 @@ func (c Config) Validate() error {
 		{"lease timeout", int64(c.LeaseTimeout), int64(5 * time.Millisecond)},
 		{"commit timeout", int64(c.CommitTimeout), int64(time.Millisecond)},
 		{"rpc timeout", int64(c.RPCTimeout), int64(10 * time.Millisecond)},
+		{"disk timeout", int64(c.DiskTimeout), int64(10 * time.Millisecond)},
 		{"snapshot interval", int64(c.SnapshotInterval), int64(5 * time.Millisecond)},
 		{"snapshot retain", int64(c.SnapshotRetain), 1},
 		{"max entry bytes", int64(c.MaxEntryBytes), 1},

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -17,10 +18,13 @@ type contact struct {
 	append appendSeen
 }
 
-// ack: the peer acknowledged, in this term, something sent at that time.
+// ack is what a peer has acknowledged in this term.
 type ack struct {
 	term uint64
-	sent time.Time
+	sent time.Time // when the latest of it was sent
+	// Of appends alone, since heartbeats are answered past a disk that hangs:
+	appended time.Time // when the latest was sent
+	index    uint64    // up to which the peer's log is this leader's
 }
 
 // appendSeen is the last append with a commit index that raft took from the
@@ -39,9 +43,58 @@ func newContact() *contact { return &contact{acked: make(map[raft.ServerID]ack)}
 func (c *contact) noteAck(peer raft.ServerID, term uint64, sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a := c.acked[peer]; term > a.term || (term == a.term && sent.After(a.sent)) {
-		c.acked[peer] = ack{term, sent}
+	c.acked[peer] = c.acked[peer].later(ack{term: term, sent: sent})
+}
+
+// noteAppended counts the answer to an AppendEntries.
+func (c *contact) noteAppended(peer raft.ServerID, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, sent time.Time) {
+	if resp.Term != req.Term {
+		return
 	}
+	now := ack{term: req.Term, sent: sent}
+	if resp.Success && req.PrevLogEntry > 0 { // a heartbeat names no entry
+		now.appended, now.index = sent, req.PrevLogEntry+uint64(len(req.Entries))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acked[peer] = c.acked[peer].later(now)
+}
+
+// later joins two acks of a peer: those of the later term, the latest of each.
+func (a ack) later(b ack) ack {
+	if a.term != b.term {
+		if a.term > b.term {
+			return a
+		}
+		return b
+	}
+	if b.sent.After(a.sent) {
+		a.sent = b.sent
+	}
+	if b.appended.After(a.appended) {
+		a.appended = b.appended
+	}
+	a.index = max(a.index, b.index)
+	return a
+}
+
+// heirs are the voters, without self, that could take over from a leader in this
+// term: those that acknowledged an append sent at since or later, which a dead
+// or stopped node and one with a stuck disk do not. The longest log comes first.
+func (c *contact) heirs(voters []raft.ServerID, self raft.ServerID, term uint64, since time.Time) []raft.ServerID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []raft.ServerID
+	for _, v := range voters {
+		if a := c.acked[v]; v != self && a.term == term && a.index > 0 && !a.appended.Before(since) {
+			out = append(out, v)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b raft.ServerID) int {
+		x, y := c.acked[a], c.acked[b]
+		return cmp.Or(cmp.Compare(y.index, x.index), y.appended.Compare(x.appended))
+	})
+	return out
 }
 
 func (c *contact) noteAppend(term, commit uint64, at time.Time) {

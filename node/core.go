@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"go.uber.org/zap"
 )
 
 // appendEntries is how many entries raft may read from the log for one message,
@@ -36,7 +35,7 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return err
 	}
-	store, err := openLogStore(n.cfg.LogStore, n.dir, n.cfg.LogCacheBytes, cfg.Logger, n.fail)
+	store, err := openLogStore(n.cfg.LogStore, n.dir, n.cfg.LogCacheBytes, newDiskWatch(n.cfg.DiskTimeout, n.diskAnswers), cfg.Logger, n.fail)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 		MaxPool:                 3,
 		Timeout:                 n.cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
-	}), n.contact, n.cfg.MaxAppendBytes)
+	}), n.contact, c.store.watch, n.cfg.MaxAppendBytes)
 	if !history {
 		if err := raft.BootstrapCluster(cfg, c.store, c.store, snapshots, trans, n.initialServers()); err != nil {
 			return errors.Join(fmt.Errorf("write the initial cluster: %w", err), trans.Close())
@@ -84,10 +83,11 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 			return errors.Join(err, trans.Close())
 		}
 	}
-	if c.raft, err = raft.NewRaft(cfg, c.fsm, c.store, c.store, snapshots, trans); err != nil {
+	if c.raft, err = newRaft(cfg, c, trans); err != nil {
 		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}
+	trans.raft.Store(c.raft)
 	// raft calls the filter on its own goroutine at every change of state or
 	// leader; it must not block, and nothing is sent.
 	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(*raft.Observation) bool {
@@ -96,6 +96,16 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	}))
 	c.proposer = newProposer(c.raft, n.cfg.MaxEntryBytes, n.log.Named("proposer"))
 	return nil
+}
+
+// newRaft starts raft on a goroutine of its own, since a stableStore that cannot be
+// written ends the one that writes.
+func newRaft(cfg *raft.Config, c *core, trans raft.Transport) (r *raft.Raft, err error) {
+	err = errors.New("its term cannot be written")
+	var started sync.WaitGroup
+	started.Go(func() { r, err = raft.NewRaft(cfg, c.fsm, c.store, stableStore{c.store}, c.snapshots, trans) })
+	started.Wait()
+	return r, err
 }
 
 func (n *Node) logPath() string { return n.dir.file(logNames[n.cfg.LogStore]) }
@@ -139,41 +149,30 @@ func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	return "", fmt.Errorf("the settings do not name node %s", id) // raft then takes the log's address
 }
 
-// handOver gives a leader's leadership to another node before it stops.
-func (n *Node) handOver(c *core) {
-	if c.raft.State() != raft.Leader || len(n.cfg.InitialCluster) == 1 {
-		return
-	}
-	start := time.Now()
-	done := make(chan error, 1)
-	go func() { done <- c.raft.LeadershipTransfer().Error() }() // not waited for: raft may drop it when it ends
-	select {
-	case err := <-done:
-		n.log.Info("leadership handed over", zap.Uint64("term", c.raft.CurrentTerm()), zap.Duration("took", time.Since(start)), zap.Error(err))
-	case <-time.After(closeTimeout):
-		n.log.Warn("leadership could not be handed over in time")
-	}
-}
-
 // close ends raft, which closes its transport and with it the port, and then the
-// stores.
-func (c *core) close() error {
+// stores. It waits no longer than limit for a raft that is stuck on its disk.
+func (c *core) close(limit time.Duration) error {
 	c.once.Do(func() {
 		c.proposer.stop()
-		done := make(chan error, 1)
-		go func() { done <- c.raft.Shutdown().Error() }() // outlives the timeout only with the process
+		ended := make(chan error, 1)
+		go func() { ended <- c.end() }() // outlives the limit only with the process
 		select {
-		case err := <-done:
-			c.err = err
-			c.proposer.abandon()
-			c.proposer.wg.Wait()
-			if err := c.store.Close(); err != nil {
-				c.err = errors.Join(c.err, fmt.Errorf("close the log: %w", err))
-			}
-		case <-time.After(closeTimeout):
-			c.proposer.abandon()
+		case c.err = <-ended:
+		case <-time.After(limit):
 			c.err = errors.New("raft did not stop in time: its disk hangs")
 		}
+		c.proposer.abandon()
+		c.proposer.wg.Wait()
 	})
 	return c.err
+}
+
+func (c *core) end() error {
+	err := c.raft.Shutdown().Error()
+	c.proposer.abandon() // raft answers nothing any more
+	c.proposer.wg.Wait() // what it has proposed is in nobody's hands before the store goes
+	if closed := c.store.Close(); closed != nil {
+		err = errors.Join(err, fmt.Errorf("close the log: %w", closed))
+	}
+	return err
 }

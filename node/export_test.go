@@ -1,9 +1,10 @@
 package node
 
-// HangLog makes the node's log behave like one on a disk that hangs: calls do
-// not return until release is called.
+// HangLog makes the node's log behave like one on a disk that hangs: a write is
+// under way, and neither it nor any other ends until release is called. Reads go
+// on, as they do while the kernel has them in memory.
 func (n *Node) HangLog() (release func()) {
-	mu := &n.core.Load().store.mu
-	mu.Lock()
-	return mu.Unlock
+	w := n.core.Load().store.watch
+	w.begin("hang")
+	return w.end
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,4 +77,185 @@ func TestCloseOfLeaderWithHungDisk(t *testing.T) {
 	if err := <-wrote; !errors.Is(err, node.ErrUnknown) {
 		t.Errorf("the write: %v", err)
 	}
+}
+
+// raft goes on sending heartbeats while a leader's disk hangs; the others must
+// elect all the same, and have the same history when the disk answers.
+func TestLeaderWithHungDiskIsDeposed(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, func(cfg *node.Config) { cfg.DiskTimeout = 200 * time.Millisecond })
+	old := c.leader()
+	if w := c.do("PUT", c.api(old, "/kv/a"), "v"); w.status != 200 {
+		t.Fatalf("%+v", w)
+	}
+	release := c.nodes[old].HangLog()
+	results := make(chan error, 64)
+	for i := range cap(results) { // more than there are entries in flight
+		go func() {
+			_, err := c.nodes[old].Put(t.Context(), fmt.Append(nil, "in flight ", i), []byte("v"), node.Condition{})
+			results <- err
+		}()
+	}
+	var now int
+	harness.Eventually(t, "another leader", func() error {
+		for _, i := range c.others(old) {
+			if c.nodes[i].Report().Primary {
+				now = i
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	if r := c.nodes[old].Report(); r.Primary || r.Ready || !strings.Contains(r.Reason, "the disk does not answer") {
+		t.Errorf("the hung node says %+v", r)
+	}
+	if s := c.nodes[old].Status(); !s.Disk.Stuck || s.Disk.StuckFor == "" {
+		t.Errorf("its status says %+v", s.Disk)
+	}
+	if _, err := c.nodes[old].Put(t.Context(), []byte("b"), []byte("v"), node.Condition{}); !errors.Is(err, node.ErrNotApplied) {
+		t.Errorf("a write at it: %v", err)
+	}
+	if w := c.do("PUT", c.api(now, "/kv/c"), "v"); w.status != 200 {
+		t.Errorf("a write at the new leader: %+v", w)
+	}
+	release()
+	c.leader()
+	c.sameState()
+	if s := c.nodes[old].Status(); s.Disk.Stuck || s.Disk.Stalls == 0 {
+		t.Errorf("after the stall: %+v", s.Disk)
+	}
+	for range cap(results) {
+		if err := <-results; err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, node.ErrNotApplied) {
+			t.Errorf("a write that was in flight: %v", err)
+		}
+	}
+}
+
+// A write that waits behind a disk that hangs has not been in any log: it must be
+// refused as not applied when the node falls silent, not when its time is over.
+func TestWaitingWritesAreTurnedAway(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, func(cfg *node.Config) {
+		cfg.DiskTimeout, cfg.WriteTimeout = 300*time.Millisecond, 10*harness.Patience
+	})
+	n := c.nodes[0]
+	release := n.HangLog()
+	results := make(chan error, 64)
+	for range cap(results) {
+		go func() {
+			_, err := n.Put(t.Context(), []byte("a"), make([]byte, 512<<10), node.Condition{}) // an entry for each
+			results <- err
+		}()
+	}
+	refused := 0
+	for refused == 0 {
+		select {
+		case err := <-results:
+			if !errors.Is(err, node.ErrNotApplied) || !errors.Is(err, node.ErrDiskStuck) && !errors.Is(err, node.ErrOverloaded) {
+				t.Fatalf("ended with %v", err)
+			}
+			if errors.Is(err, node.ErrDiskStuck) {
+				refused++
+			}
+		case <-time.After(harness.Patience):
+			t.Fatal("none is turned away")
+		}
+	}
+	release()
+}
+
+// A follower that stalls again and again gets what it has missed each time. With
+// raft's own pipeline it sooner or later gets heartbeats alone (hashicorp/raft
+// issue 612).
+func TestStalledFollowerIsResumed(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, func(cfg *node.Config) { cfg.RPCTimeout = 50 * time.Millisecond })
+	l := c.nodes[c.leader()]
+	f := c.nodes[c.others(c.leader())[0]]
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, _ = l.Put(context.Background(), fmt.Append(nil, w), fmt.Append(nil, i), node.Condition{}) // load, no more
+			}
+		})
+	}
+	defer writers.Wait()
+	defer close(stop)
+	for round := range 12 {
+		release := f.HangLog()
+		before := f.Report().Applied
+		harness.Eventually(t, "the leader to go on without it", func() error {
+			if now := l.Report().Applied; now < before+200 {
+				return fmt.Errorf("applied %d of %d", now, before+200)
+			}
+			return nil
+		})
+		goal := l.Report().Applied
+		hold := time.NewTimer(120 * time.Millisecond) // more than one exchange may take
+		<-hold.C
+		release()
+		deadline := time.After(15 * time.Second)
+		for f.Report().Applied < goal {
+			select {
+			case <-deadline:
+				t.Fatalf("round %d: it has %d, the leader had %d long ago", round, f.Report().Applied, goal)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}
+
+// Leaders come and go while a follower's disk hangs, and heartbeats of several
+// terms wait to be written when it answers. Its term must not go back.
+func TestTermNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 5)
+	l := c.leader()
+	f := c.others(l)[0]
+	release := c.nodes[f].HangLog()
+	last := c.role(l, "").Term
+	for range 4 {
+		at := -1
+		harness.Eventually(t, "a leader", func() error {
+			for _, i := range c.others(f) {
+				if c.nodes[i].Report().Primary {
+					at = i
+					return nil
+				}
+			}
+			return errors.New("none")
+		})
+		last = c.role(at, "").Term
+		c.stop(at)
+		c.start(at)
+	}
+	done := make(chan []uint64, 1)
+	go func() {
+		var terms []uint64
+		for end := time.Now().Add(harness.Patience); time.Now().Before(end); {
+			now := c.nodes[f].Report().Term
+			if len(terms) == 0 || terms[len(terms)-1] != now {
+				terms = append(terms, now)
+			}
+			if now > last && c.nodes[f].Report().Replica {
+				break
+			}
+		}
+		done <- terms
+	}()
+	release()
+	terms := <-done
+	if !slices.IsSorted(terms) {
+		t.Errorf("its terms were %v", terms)
+	}
+	t.Log(terms)
+	c.leader()
+	c.sameState()
 }

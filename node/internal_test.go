@@ -166,7 +166,7 @@ func TestBoundBytes(t *testing.T) {
 
 func openStore(t *testing.T, kind LogStore, cache int, fatal func(error)) *logStore {
 	t.Helper()
-	s, err := openLogStore(kind, &dataDir{path: t.TempDir()}, cache, hclog.NewNullLogger(), fatal)
+	s, err := openLogStore(kind, &dataDir{path: t.TempDir()}, cache, newDiskWatch(time.Minute, nil), hclog.NewNullLogger(), fatal)
 	if err != nil {
 		t.Fatal(err)
 	}

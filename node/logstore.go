@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,6 +33,8 @@ type disk interface {
 // cannot write must not go on winning elections.
 type logStore struct {
 	disk
+	path  string
+	watch *diskWatch
 	fatal func(error)
 
 	mu    sync.RWMutex
@@ -39,13 +43,15 @@ type logStore struct {
 
 var _ raft.MonotonicLogStore = (*logStore)(nil)
 
-func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, log hclog.Logger, fatal func(error)) (*logStore, error) {
+func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, watch *diskWatch, log hclog.Logger, fatal func(error)) (*logStore, error) {
 	path := dir.file(logNames[kind])
 	d, err := openDisk(kind, path, log)
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w: restore it from a copy, or empty the data directory and join the node again", path, err)
 	}
-	return &logStore{disk: d, fatal: fatal, cache: logCache{max: cacheBytes}}, nil
+	return &logStore{
+		disk: wrapDisk(dir.path, d), path: path, watch: watch, fatal: fatal, cache: logCache{max: cacheBytes},
+	}, nil
 }
 
 func openDisk(kind LogStore, path string, log hclog.Logger) (disk, error) {
@@ -87,15 +93,30 @@ func (s *logStore) IsMonotonic() bool {
 	return ok && m.IsMonotonic()
 }
 
-// wrote passes err on; the first one ends the node.
-func (s *logStore) wrote(what string, err error) error {
+// write runs one write under the eyes of the disk watch. The first that fails
+// ends the node.
+func (s *logStore) write(what string, do func() error) error {
+	s.watch.begin(what)
+	err := do()
+	s.watch.end()
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", what, err)
-	s.fatal(fmt.Errorf("the log cannot be written (%w): the node stops, since it could not keep what it acknowledges; "+
-		"make room or replace the disk, then start it again", err))
+	s.fatal(fmt.Errorf("the log %s cannot be written (%w): the node stops, since it could not keep what it acknowledges; %s, then start it again",
+		s.path, err, remedy(err)))
 	return err
+}
+
+// remedy is what a person can do about a write that failed.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only: mount it writable"
+	}
+	return "look at the disk in the kernel's log and replace it if it fails"
 }
 
 // GetLog implements raft.LogStore.
@@ -115,7 +136,7 @@ func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.wrote("append to the log", s.disk.StoreLogs(logs)); err != nil {
+	if err := s.write("append to the log", func() error { return s.disk.StoreLogs(logs) }); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -149,7 +170,7 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 			}
 			hi = from - 1
 		}
-		if err := s.wrote("remove log entries", s.disk.DeleteRange(from, to)); err != nil {
+		if err := s.write("remove log entries", func() error { return s.disk.DeleteRange(from, to) }); err != nil {
 			return err
 		}
 	}
@@ -158,12 +179,33 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(key, val []byte) error {
-	return s.wrote("write term or vote", s.disk.Set(key, val))
+	return s.write("write the vote", func() error { return s.disk.Set(key, val) })
 }
 
 // SetUint64 implements raft.StableStore.
 func (s *logStore) SetUint64(key []byte, val uint64) error {
-	return s.wrote("write term or vote", s.disk.SetUint64(key, val))
+	return s.write("write the term or the vote", func() error { return s.disk.SetUint64(key, val) })
+}
+
+// stableStore is the log store as raft gets it to keep its term and vote in. raft
+// panics where it cannot write its term, which would take the whole program
+// with it; here the goroutine that tried ends, and nothing else: raft's main
+// loop, or a connection that brought a heartbeat. The node is ending already.
+type stableStore struct{ *logStore }
+
+// Set implements raft.StableStore.
+func (s stableStore) Set(key, val []byte) error { return orEnd(s.logStore.Set(key, val)) }
+
+// SetUint64 implements raft.StableStore.
+func (s stableStore) SetUint64(key []byte, val uint64) error {
+	return orEnd(s.logStore.SetUint64(key, val))
+}
+
+func orEnd(err error) error {
+	if err != nil {
+		runtime.Goexit()
+	}
+	return nil
 }
 
 // logCache holds a run of entries without a gap, the newest there are.

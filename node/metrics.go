@@ -50,6 +50,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("commit_index", "Highest log index known to be committed.", float64(s.Commit))
 	gauge("log_first_index", "First index in the log.", float64(s.Log.First))
 	gauge("log_last_index", "Last index in the log.", float64(s.Log.Last))
+	gauge("disk_stuck", "1 while a write to the log takes longer than the disk timeout.", boolean(s.Disk.Stuck))
 	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
 	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
 	gauge("keys", "Keys in the state machine.", float64(s.Keys))
@@ -64,6 +65,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())
 	counter("writes_replayed_total", "Writes that were answered from the table of identities, and not executed again.", k.replayed.Load())
 	counter("identities_full_total", "Writes and sessions refused since no more identities can be kept.", k.full.Load())
+	counter("disk_stalls_total", "Writes to the log that took longer than the disk timeout, and ended.", s.Disk.Stalls)
 	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
 }
 

@@ -59,6 +59,7 @@ type proposer struct {
 	quit     chan struct{} // closed by stop
 	gone     chan struct{} // closed by abandon
 	once     sync.Once
+	end      sync.Once
 	wg       sync.WaitGroup
 	pool     sync.Pool
 	time     termClock
@@ -129,9 +130,36 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, error
 func (p *proposer) stop() { p.once.Do(func() { close(p.quit) }) }
 
 // abandon decides every entry in flight as unknown that raft has not answered.
-// It is called once raft has shut down, or hangs: raft drops what is in its
-// channels then, and would never answer.
-func (p *proposer) abandon() { close(p.gone) }
+// It is called once raft has shut down, hangs or is to be left alone: raft drops
+// what is in its channels when it ends, and would never answer.
+func (p *proposer) abandon() { p.end.Do(func() { close(p.gone) }) }
+
+// settle waits until raft has answered all that it was given, after stop.
+func (p *proposer) settle(limit time.Duration) {
+	settled := make(chan struct{})
+	go func() { // ends with abandon at the latest
+		p.wg.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(limit):
+	}
+}
+
+// turnAway refuses what waits for a place in an entry and is in no entry yet.
+func (p *proposer) turnAway(why error) {
+	for {
+		select {
+		case pr := <-p.queue:
+			if pr.state.CompareAndSwap(proposalWaiting, proposalTaken) {
+				pr.done <- decision{err: notApplied(why)}
+			}
+		default:
+			return
+		}
+	}
+}
 
 func (p *proposer) run() {
 	var held *proposal // taken, and did not fit in the entry before

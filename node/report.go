@@ -123,13 +123,16 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 	if _, id := c.raft.LeaderWithID(); id != "" {
 		out.Leader = healthcheck.Leader{ID: string(id), HTTP: httpOf(out.Members, string(id))}
 	}
+	stuck := c.store.watch.check()
 	switch {
 	case n.closing.Load():
 		out.Role, out.Reason = healthcheck.RoleStopped, "it is shutting down"
 	case state == raft.Leader:
 		out.Role = healthcheck.RoleLeader
-		out.Primary, out.Reason = n.leads(c, voters, out.Term, now)
-		out.Ready = out.Primary
+		if stuck == nil {
+			out.Primary, out.Reason = n.leads(c, voters, out.Term, now)
+			out.Ready = out.Primary
+		}
 	case state == raft.Candidate:
 		out.Role, out.Reason = healthcheck.RoleCandidate, "it asks for votes"
 	case state == raft.Follower:
@@ -137,9 +140,14 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 		if !slices.Contains(voters, raft.ServerID(n.cfg.ID)) {
 			out.Role = healthcheck.RoleLearner
 		}
-		n.follows(&out, seen, now)
+		if stuck == nil {
+			n.follows(&out, seen, now)
+		}
 	default:
 		out.Role, out.Reason = healthcheck.RoleStopped, "raft has stopped"
+	}
+	if stuck != nil && out.Role != healthcheck.RoleStopped {
+		out.Reason = stuck.Error()
 	}
 	return out
 }
@@ -220,6 +228,7 @@ func (n *Node) watchRole(ctx context.Context, c *core) {
 	tick := time.NewTicker(reportTick)
 	defer tick.Stop()
 	var marking atomic.Bool // a mark is on its way; where it fails the next look sends another
+	silent := false
 	for {
 		if c.raft.State() == raft.Leader && c.fsm.term.Load() != c.raft.CurrentTerm() && marking.CompareAndSwap(false, true) {
 			n.group.Go(func() {
@@ -231,6 +240,7 @@ func (n *Node) watchRole(ctx context.Context, c *core) {
 			})
 		}
 		n.Report()
+		silent = n.watchDisk(c, silent)
 		select {
 		case <-ctx.Done():
 			return

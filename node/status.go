@@ -18,6 +18,7 @@ type Status struct {
 	Keys        int            `json:"keys"`
 	Lag         uint64         `json:"lag"`             // committed entries not applied yet
 	LastContact string         `json:"last_contact"`    // since an append from the leader came in, or a majority answered this leader; "" for never
+	Disk        DiskStatus     `json:"disk"`            //
 	Log         LogStatus      `json:"log"`             //
 	Snapshot    SnapshotStatus `json:"snapshot"`        //
 	Kept        KeptStatus     `json:"kept"`            // of the identities of writes
@@ -26,6 +27,13 @@ type Status struct {
 	DataDir     string         `json:"data_dir"`
 	Version     string         `json:"version"`
 	RaftVersion string         `json:"raft_version"`
+}
+
+// DiskStatus is how the disk answers writes to the log.
+type DiskStatus struct {
+	Stuck    bool   `json:"stuck"`               // a write takes longer than the disk timeout: the node is silent
+	StuckFor string `json:"stuck_for,omitempty"` // since it began
+	Stalls   uint64 `json:"stalls"`              // such writes that have ended, since the node started
 }
 
 // LogStatus is the log as it is on disk.
@@ -57,7 +65,8 @@ type PeerStatus struct {
 	LastAck string `json:"last_ack"` // since something was sent that it acknowledged; "" for never in this term
 }
 
-// Status looks at everything; it reads the log's ends from disk.
+// Status looks at everything; it reads the log's ends from disk, unless the disk
+// is stuck.
 func (n *Node) Status() Status {
 	s := Status{Report: n.Report(), Cluster: n.cfg.Cluster, DataDir: n.cfg.DataDir, Version: Version()}
 	s.RaftVersion = moduleVersion("github.com/hashicorp/raft")
@@ -67,10 +76,15 @@ func (n *Node) Status() Status {
 	}
 	s.Keys, s.Lag, s.Kept = c.fsm.len(), s.Report.Lag(), KeptStatus(c.fsm.usage())
 	s.Log = LogStatus{Store: string(n.cfg.LogStore)}
-	s.Log.First, _ = c.store.FirstIndex() // zero where the store is closed already
-	s.Log.Last, _ = c.store.LastIndex()
-	if list, err := c.snapshots.List(); err == nil && len(list) > 0 {
-		s.Snapshot = SnapshotStatus{Index: list[0].Index, Term: list[0].Term, Bytes: list[0].Size}
+	s.Disk = DiskStatus{Stalls: c.store.watch.stalls.Load()}
+	if d := c.store.watch.stuckFor(); d > 0 {
+		s.Disk.Stuck, s.Disk.StuckFor = true, d.Round(time.Millisecond).String()
+	} else {
+		s.Log.First, _ = c.store.FirstIndex() // zero where the store is closed already
+		s.Log.Last, _ = c.store.LastIndex()
+		if list, err := c.snapshots.List(); err == nil && len(list) > 0 {
+			s.Snapshot = SnapshotStatus{Index: list[0].Index, Term: list[0].Term, Bytes: list[0].Size}
+		}
 	}
 	now := time.Now()
 	if s.Role != healthcheck.RoleLeader {

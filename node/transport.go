@@ -3,18 +3,22 @@ package node
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with three things added: it bounds the
+// transport is raft's network transport with four things added: it bounds the
 // bytes of an AppendEntries (raft bounds only the number of its entries), it
-// notes who acknowledged what was sent when, and it notes appends that come in.
+// notes who acknowledged what was sent when, it notes appends that come in, and
+// while this node's disk is stuck it sends nothing that leads or asks to lead.
 type transport struct {
 	*raft.NetworkTransport
 	contact  *contact
+	disk     *diskWatch
 	maxBytes int
+	raft     atomic.Pointer[raft.Raft] // nil until it runs
 
 	rpcs   chan raft.RPC
 	closed chan struct{}
@@ -30,9 +34,9 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(inner *raft.NetworkTransport, c *contact, maxBytes int) *transport {
+func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int) *transport {
 	t := &transport{
-		NetworkTransport: inner, contact: c, maxBytes: maxBytes,
+		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes,
 		rpcs: make(chan raft.RPC), closed: make(chan struct{}),
 	}
 	t.wg.Go(t.forward)
@@ -59,6 +63,35 @@ func (t *transport) forward() {
 	}
 }
 
+// SetHeartbeatHandler implements raft.Transport. handle is raft's way past its
+// main loop, which may be busy with the disk. A heartbeat that makes raft write
+// its term takes the main loop all the same: where the disk hangs through two
+// elections, raft could otherwise write the later term first and then go back to
+// the earlier one, in which it may have promised its vote to somebody else.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
+			handle(rpc)
+			return
+		}
+		select {
+		case t.rpcs <- rpc:
+		case <-t.closed:
+		}
+	})
+}
+
+// changesNothing says whether raft takes a heartbeat of this term without
+// writing anything.
+func (t *transport) changesNothing(term uint64) bool {
+	r := t.raft.Load()
+	if r == nil {
+		return false
+	}
+	now := r.CurrentTerm()
+	return term < now || (term == now && r.State() == raft.Follower)
+}
+
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
@@ -72,13 +105,41 @@ func (t *transport) Close() error {
 
 // AppendEntries implements raft.Transport.
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if err := t.disk.check(); err != nil {
+		return err
+	}
 	args.Entries = boundBytes(args.Entries, t.maxBytes)
 	sent := time.Now()
 	err := t.NetworkTransport.AppendEntries(id, addr, args, resp)
-	if err == nil && resp.Term == args.Term {
-		t.contact.noteAck(id, args.Term, sent)
+	if err == nil {
+		t.contact.noteAppended(id, args, resp, sent)
 	}
 	return err
+}
+
+// RequestVote implements raft.Transport. A candidate that cannot write could not
+// lead.
+func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if err := t.disk.check(); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestVote(id, addr, args, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if err := t.disk.check(); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestPreVote(id, addr, args, resp)
+}
+
+// TimeoutNow implements raft.Transport.
+func (t *transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	if err := t.disk.check(); err != nil {
+		return err
+	}
+	return t.NetworkTransport.TimeoutNow(id, addr, args, resp)
 }
 
 // boundBytes cuts entries to those that fit in max bytes, the first one always
@@ -97,6 +158,9 @@ func boundBytes(entries []*raft.Log, maxBytes int) []*raft.Log {
 
 // AppendEntriesPipeline implements raft.Transport.
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	if err := t.disk.check(); err != nil {
+		return nil, err
+	}
 	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, addr)
 	if err != nil {
 		return nil, err
@@ -106,8 +170,11 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 	return p, nil
 }
 
-// InstallSnapshot implements raft.Transport. It is overridden for its ack alone.
+// InstallSnapshot implements raft.Transport.
 func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if err := t.disk.check(); err != nil {
+		return err
+	}
 	sent := time.Now()
 	err := t.NetworkTransport.InstallSnapshot(id, addr, args, resp, data)
 	if err == nil && resp.Term == args.Term {
@@ -116,7 +183,11 @@ func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a
 	return err
 }
 
-// pipeline looks at the answers that pass through.
+// pipeline looks at the answers that pass through, and ends at the first that
+// failed. raft reads no answer after that one, but may go on sending: with
+// nobody to read, the second request to follow would wait for ever, and the
+// follower would get heartbeats and no entries until the leader changes
+// (hashicorp/raft issue 612).
 type pipeline struct {
 	raft.AppendPipeline
 	t      *transport
@@ -131,12 +202,17 @@ func (p *pipeline) watch() {
 	for {
 		select {
 		case f := <-p.AppendPipeline.Consumer():
-			if f.Error() == nil && f.Response().Term == f.Request().Term {
-				p.t.contact.noteAck(p.id, f.Request().Term, f.Start())
+			failed := f.Error() != nil || !f.Response().Success
+			if f.Error() == nil {
+				p.t.contact.noteAppended(p.id, f.Request(), f.Response(), f.Start())
 			}
 			select {
 			case p.done <- f:
 			case <-p.closed:
+				return
+			}
+			if failed {
+				p.AppendPipeline.Close()
 				return
 			}
 		case <-p.closed:
@@ -147,6 +223,9 @@ func (p *pipeline) watch() {
 
 // AppendEntries implements raft.AppendPipeline.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if err := p.t.disk.check(); err != nil {
+		return nil, err
+	}
 	args.Entries = boundBytes(args.Entries, p.t.maxBytes)
 	return p.AppendPipeline.AppendEntries(args, resp)
 }

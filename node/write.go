@@ -131,6 +131,9 @@ func (n *Node) propose(ctx context.Context, cmd *kv.Command) (kv.Result, error) 
 		// Refused here, before the log: raft would say the same, later.
 		return kv.Result{}, notApplied(n.notLeader(c))
 	}
+	if err := c.store.watch.check(); err != nil {
+		return kv.Result{}, notApplied(noLeaderSince(err))
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.WriteTimeout)
 	defer cancel()
 	return c.proposer.propose(ctx, cmd)

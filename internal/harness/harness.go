@@ -25,12 +25,22 @@ import (
 // that fails for want of it has found something.
 const Patience = 60 * time.Second
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "dengine-bin-")
+// programs is the folder of everything that is built; build and buildFaults are
+// parts of it.
+var programs = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "dengine-bin-") })
+
+var (
+	build       = sync.OnceValues(func() (string, error) { return buildInto("plain") })
+	buildFaults = sync.OnceValues(func() (string, error) { return buildInto("faults", "-tags", "faults") })
+)
+
+func buildInto(name string, args ...string) (string, error) {
+	dir, err := programs()
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-o", dir + "/"}
+	dir = filepath.Join(dir, name)
+	args = append([]string{"build", "-o", dir + "/"}, args...)
 	if Race {
 		args = append(args, "-race")
 	}
@@ -39,10 +49,22 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
 	return dir, nil
-})
+}
 
 // Programs builds the programs once for a test binary and returns their folder.
 func Programs(t testing.TB) string {
+	t.Helper()
+	return built(t, build)
+}
+
+// FaultyPrograms are the programs built with the tag faults: their nodes look for
+// a file "fault" in their data folder (node/faults.go).
+func FaultyPrograms(t testing.TB) string {
+	t.Helper()
+	return built(t, buildFaults)
+}
+
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
 	dir, err := build()
 	if err != nil {
@@ -53,7 +75,7 @@ func Programs(t testing.TB) string {
 
 // Cleanup removes the built programs; TestMain calls it at the end.
 func Cleanup() {
-	if dir, err := build(); err == nil {
+	if dir, err := programs(); err == nil {
 		os.RemoveAll(dir)
 	}
 }
@@ -64,6 +86,7 @@ type Options struct {
 	NoLB     bool     // nodes alone
 	NodeArgs []string // more flags for every node
 	LBArgs   []string // more flags for the balancer
+	Faults   bool     // nodes whose disks can be broken, see FaultyPrograms
 	// Standard uses the default ports (8081…, 10001…, 8080), which files in
 	// testdata name; such clusters cannot run side by side.
 	Standard bool
@@ -100,7 +123,11 @@ func Prepare(t testing.TB, o Options) *Cluster {
 	if Race { // everything is ten times as slow; the lease need not be ten times as tight
 		o.NodeArgs = append([]string{"--lease-timeout", "300ms"}, o.NodeArgs...)
 	}
-	bin := Programs(t)
+	build := Programs
+	if o.Faults {
+		build = FaultyPrograms
+	}
+	bin := build(t)
 	c := &Cluster{T: t, client: &http.Client{
 		Timeout:   Patience,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/harness"
+)
+
+// Every node is stopped and started again in turn, the leader of the moment
+// among them, while clients write: none of them sees an error, and nothing that
+// was acknowledged is missing.
+func TestRollingRestartUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, store := range []string{"bolt", "wal"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			// A busy machine must not cost a leader its lease, and a write its answer.
+			rollingRestart(t, harness.Start(t, harness.Options{NodeArgs: []string{"--log-store", store, "--lease-timeout", "300ms"}}))
+		})
+	}
+}
+
+func rollingRestart(t *testing.T, c *harness.Cluster) {
+	w := startWriters(c, c.Front, writerCount)
+	w.progress(200)
+	for range 2 {
+		for _, p := range c.Nodes {
+			leads, start := c.Leader() == p, time.Now()
+			if code := p.Stop(); code != 0 {
+				t.Errorf("%s exits %d", p.Name, code)
+			}
+			t.Logf("%s ended after %v; it led: %v", p.Name, time.Since(start), leads)
+			w.progress(100)
+			p.Start()
+			c.WaitReady()
+		}
+	}
+	w.stopAndWait()
+	w.onlyInDoubt(t, 0)
+	w.noneLost(t)
+}
+
+// Leadership goes to a node that can take it, not to one that has stopped
+// answering though its log is as long.
+func TestHandOverPassesOverStoppedNode(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Options{NoLB: true})
+	c.Put("a", "v")
+	leader := c.Leader()
+	stopped, heir := c.Followers()[0], c.Followers()[1]
+	stopped.Signal(syscall.SIGSTOP)
+	harness.Eventually(t, "the leader to miss it", func() error {
+		return silentFor(c, leader, stopped, time.Second)
+	})
+	if code := leader.Stop(); code != 0 {
+		t.Errorf("exits %d", code)
+	}
+	log := leader.Log()
+	if !strings.Contains(log, "leadership handed over") || !strings.Contains(log, fmt.Sprintf(`"to":%q`, heir.Name)) ||
+		strings.Contains(log, "did not take leadership over") {
+		t.Errorf("it did not hand over to %s at once", heir.Name)
+	}
+}
+
+// silentFor returns nil once the leader has had no answer from the peer for d.
+func silentFor(c *harness.Cluster, leader, peer *harness.Process, d time.Duration) error {
+	a, err := c.Try(http.MethodGet, "http://"+leader.Health+"/status", "")
+	if err != nil {
+		return err
+	}
+	var s struct {
+		Peers []struct {
+			ID      string
+			LastAck string `json:"last_ack"`
+		}
+	}
+	if err := json.Unmarshal([]byte(a.Body), &s); err != nil {
+		return err
+	}
+	for _, p := range s.Peers {
+		if ago, err := time.ParseDuration(p.LastAck); p.ID == peer.Name && err == nil && ago > d {
+			return nil
+		}
+	}
+	return fmt.Errorf("%+v", s.Peers)
+}
+
+// A leader that nobody can follow says so and stops all the same; what is in
+// flight is answered.
+func TestStopWithoutMajority(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: []string{
+		"--heartbeat-timeout", "5s", "--election-timeout", "5s", "--lease-timeout", "5s", // it must still lead when it is stopped
+	}})
+	c.Put("a", "v")
+	leader := c.Leader()
+	for _, p := range c.Followers() {
+		p.Signal(syscall.SIGSTOP)
+	}
+	wrote := make(chan harness.Answer, 1)
+	go func() {
+		a, err := c.Try(http.MethodPut, "http://"+leader.HTTP+"/kv/b", "v")
+		if err != nil {
+			t.Errorf("the write in flight: %v", err)
+		}
+		wrote <- a
+	}()
+	harness.Eventually(t, "the write to be in the log", func() error {
+		a, err := c.Try(http.MethodGet, "http://"+leader.Health+"/status", "")
+		if err != nil {
+			return err
+		}
+		var s struct {
+			Commit uint64
+			Log    struct{ Last uint64 }
+		}
+		if err := json.Unmarshal([]byte(a.Body), &s); err != nil || s.Log.Last <= s.Commit {
+			return fmt.Errorf("%+v, %w", s, err)
+		}
+		return nil
+	})
+	for _, p := range c.Nodes {
+		if p != leader {
+			p.Kill()
+		}
+	}
+	if code := leader.Stop(); code != 0 {
+		t.Errorf("exits %d", code)
+	}
+	if a := <-wrote; a.Status != 504 || a.Header.Get("Dengine-Outcome") != "unknown" {
+		t.Errorf("the write in flight: %+v", a)
+	}
+	if !strings.Contains(leader.Log(), "leadership") {
+		t.Error("it does not say that nobody took over")
+	}
+}
+
+func TestStopOfOneNodeAlone(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Options{NoLB: true, Nodes: 1})
+	c.Put("a", "v")
+	if code := c.Nodes[0].Stop(); code != 0 {
+		t.Errorf("exits %d", code)
+	}
+	if strings.Contains(c.Nodes[0].Log(), "leadership is not") {
+		t.Error("it misses somebody to hand over to")
+	}
+}
