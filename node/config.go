@@ -48,6 +48,10 @@ type Config struct {
 	CommitTimeout    time.Duration // how soon followers learn of a commit when nothing else is sent
 	RPCTimeout       time.Duration // for one exchange between nodes; also for connecting
 
+	// CrashDetection replaces a leader whose process has ended at once instead of
+	// after the heartbeat timeout, where a majority of the voters has it on.
+	CrashDetection bool
+
 	SnapshotThreshold uint64        // log entries since the last snapshot that call for another
 	SnapshotInterval  time.Duration // how often that is looked at; randomised up to twice this
 	SnapshotRetain    int           // snapshots to keep
@@ -97,6 +101,7 @@ func DefaultConfig() Config {
 		LeaseTimeout:      100 * time.Millisecond,
 		CommitTimeout:     5 * time.Millisecond,
 		RPCTimeout:        2 * time.Second,
+		CrashDetection:    true,
 		SnapshotThreshold: 8192,
 		SnapshotInterval:  10 * time.Second,
 		SnapshotRetain:    2,

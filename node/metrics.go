@@ -17,6 +17,7 @@ type counters struct {
 	reads, writes                atomic.Uint64 // answered
 	writesRefused, writesInDoubt atomic.Uint64 // by outcome
 	changes                      atomic.Uint64 // of role, term or leader
+	suspicions, crashElections   atomic.Uint64 // of crashed leaders
 }
 
 // collector makes metrics of a node's state when it is scraped. It implements
@@ -58,6 +59,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter("writes_refused_total", "Writes that were not applied.", k.writesRefused.Load())
 	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())
 	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
+	counter("suspicions_total", "Times that this node took its leader for crashed.", k.suspicions.Load())
+	counter("crash_elections_total", "Elections that this node called for a crashed leader.", k.crashElections.Load())
 }
 
 func boolean(b bool) float64 {

@@ -59,6 +59,24 @@ func (t *transport) forward() {
 	}
 }
 
+// timeoutNow gives raft a TimeoutNow, which makes it call an election at once,
+// without pre-vote, whatever its role. It returns whether raft took it in time.
+func (t *transport) timeoutNow(patience time.Duration) bool {
+	rpc := raft.RPC{
+		Command:  &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}},
+		RespChan: make(chan raft.RPCResponse, 1), // it says only that it was taken
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case t.rpcs <- rpc:
+		return true
+	case <-timer.C:
+	case <-t.closed:
+	}
+	return false
+}
+
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 

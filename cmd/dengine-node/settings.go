@@ -24,6 +24,7 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "lease-timeout", Usage: "a leader without a majority for this long steps down", Value: settings.Duration(&c.LeaseTimeout)},
 		{Name: "commit-timeout", Usage: "how soon followers learn of a commit when nothing else is sent", Value: settings.Duration(&c.CommitTimeout)},
 		{Name: "rpc-timeout", Usage: "for one exchange between nodes", Value: settings.Duration(&c.RPCTimeout)},
+		{Name: "crash-detection", Usage: "replace a leader whose process has ended at once, not after the heartbeat timeout", Value: settings.Bool(&c.CrashDetection)},
 		{Name: "snapshot-threshold", Usage: "log entries since the last snapshot that call for another", Value: settings.Int(&c.SnapshotThreshold)},
 		{Name: "snapshot-interval", Usage: "how often that is looked at", Value: settings.Duration(&c.SnapshotInterval)},
 		{Name: "snapshot-retain", Usage: "snapshots to keep", Value: settings.Int(&c.SnapshotRetain)},
