@@ -1,9 +1,25 @@
 package node
 
+import "github.com/hashicorp/raft"
+
 // HangLog makes the node's log behave like one on a disk that hangs: calls do
 // not return until release is called.
 func (n *Node) HangLog() (release func()) {
 	mu := &n.core.Load().store.mu
 	mu.Lock()
 	return mu.Unlock
+}
+
+// CrashCounts returns how often the node suspected its leader and how many
+// elections it called for that.
+func (n *Node) CrashCounts() (suspicions, elections int) {
+	return int(n.counters.suspicions.Load()), int(n.counters.crashElections.Load())
+}
+
+// Watching says whether the node's watch on its leader is up.
+func (n *Node) Watching() bool { return n.crash.watching.Load() }
+
+// Demote makes a voter a learner.
+func (n *Node) Demote(id string) error {
+	return n.core.Load().raft.DemoteVoter(raft.ServerID(id), 0, 0).Error()
 }

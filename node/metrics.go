@@ -53,6 +53,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
 	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
 	gauge("keys", "Keys in the state machine.", float64(s.Keys))
+	gauge("watching", "1 while this node would notice at once that its leader's process ends.", boolean(c.n.crash.watching.Load()))
 	k := &c.n.counters
 	counter("reads_total", "Reads answered.", k.reads.Load())
 	counter("writes_total", "Writes decided.", k.writes.Load())

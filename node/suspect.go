@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -53,7 +54,8 @@ type suspect struct {
 
 // crash is the state of the detection of crashed leaders.
 type crash struct {
-	kick chan struct{} // state or leader have changed, or a stream has ended
+	kick     chan struct{} // state or leader have changed, or a stream has ended
+	watching atomic.Bool   // the watch on the leader is up
 
 	// turn is held while raft is given a TimeoutNow. raft's observer takes it at
 	// each change of state or leader, on the goroutine that makes the change, so

@@ -86,6 +86,8 @@ func (n *Node) hold(ctx context.Context, c *core, w *watch) (ended bool) {
 		close(end)
 	})
 	defer w.conn.Close()
+	n.crash.watching.Store(true)
+	defer n.crash.watching.Store(false)
 	for {
 		if id, _ := n.leaderToWatch(c); id != w.leader.id {
 			return false
