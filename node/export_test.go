@@ -1,6 +1,10 @@
 package node
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // HangLog makes the node's log behave like one on a disk that hangs: calls do
 // not return until release is called.
@@ -22,4 +26,19 @@ func (n *Node) Watching() bool { return n.crash.watching.Load() }
 // Demote makes a voter a learner.
 func (n *Node) Demote(id string) error {
 	return n.core.Load().raft.DemoteVoter(raft.ServerID(id), 0, 0).Error()
+}
+
+// CallElection has the node call an election for the crash of a leader of whom
+// nothing was heard, if it follows that leader in that term.
+func (n *Node) CallElection(leader string, term uint64) bool {
+	return n.callElection(n.core.Load(), suspicion{leader: runOf{id: leader}, term: term, since: time.Now()})
+}
+
+// TimeoutNow gives raft a TimeoutNow, unchecked.
+func (n *Node) TimeoutNow() bool { return n.core.Load().trans.timeoutNow(time.Second) }
+
+// HoldTurn keeps raft's state as it is until release is called.
+func (n *Node) HoldTurn() (release func()) {
+	n.crash.turn.Lock()
+	return n.crash.turn.Unlock
 }
