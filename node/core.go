@@ -70,7 +70,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 		ServerAddressProvider:   addresses{n.cfg},
 		Logger:                  cfg.Logger,
 		Stream:                  n.port,
-		MaxPool:                 3,
+		MaxPool:                 maxPool,
 		Timeout:                 n.cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
 	}), n.contact, n.cfg.MaxAppendBytes)
