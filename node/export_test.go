@@ -34,6 +34,15 @@ func (n *Node) CallElection(leader string, term uint64) bool {
 	return n.callElection(n.core.Load(), suspicion{leader: runOf{id: leader}, term: term, since: time.Now()})
 }
 
+// Opinion asks the node as another one does that suspects its leader.
+func (n *Node) Opinion(from, leader string, term uint64) (suspects, promised bool, refused string) {
+	r := n.opine(from, suspect{Leader: leader, Term: term, Rank: rank{Term: 1 << 60}, Promise: true})
+	if r.Opinion == nil {
+		return false, false, r.Error
+	}
+	return r.Opinion.Suspects, r.Opinion.Promised, ""
+}
+
 // TimeoutNow gives raft a TimeoutNow, unchecked.
 func (n *Node) TimeoutNow() bool { return n.core.Load().trans.timeoutNow(time.Second) }
 

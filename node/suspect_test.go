@@ -3,6 +3,7 @@ package node_test
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,6 +257,24 @@ func TestLearnerDoesNotSuspect(t *testing.T) {
 	}
 }
 
+// A node that hears its leader agrees to nothing, and one without a vote is not
+// even answered.
+func TestOpinionOfALiveLeader(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, stable)
+	l := c.leader()
+	f, g := c.others(l)[0], c.others(l)[1]
+	leader, term := c.configs[l].ID, c.nodes[l].Report().Term
+	for _, i := range []int{l, f} {
+		if s, p, why := c.nodes[i].Opinion(c.configs[g].ID, leader, term); s || p || why != "" {
+			t.Errorf("%s: %v %v %q", c.configs[i].ID, s, p, why)
+		}
+	}
+	if _, _, why := c.nodes[f].Opinion("n9", leader, term); !strings.Contains(why, "not a voter") {
+		t.Errorf("a stranger gets %q", why)
+	}
+}
+
 func TestCrashDetectionOff(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, func(cfg *node.Config) { cfg.CrashDetection = false })
@@ -272,6 +291,9 @@ func TestCrashDetectionOff(t *testing.T) {
 		return fmt.Errorf("none yet")
 	})
 	c.detected(0, 0)
+	if _, _, why := c.nodes[l].Opinion(c.configs[c.others(l)[0]].ID, "n1", term); !strings.Contains(why, "no part") {
+		t.Errorf("a suspicion is answered with %q", why)
+	}
 	for i := range relays {
 		for j, r := range relays[i] {
 			if r != nil && r.count('W') > 0 {

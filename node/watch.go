@@ -17,7 +17,8 @@ import (
 const (
 	watchIdle  = time.Second            // whether there is a leader to watch
 	watchPause = 100 * time.Millisecond // between two tries to reach the leader
-	watchProbe = 2 * time.Millisecond   // between two looks at a leader whose watch has ended
+	watchProbe = 2 * time.Millisecond   // between the first two looks at a leader whose watch has ended
+	probeSlows = 20 * time.Millisecond  // and between the last
 )
 
 // watch is a connection to the leader over which nothing is said. It ends when
@@ -109,7 +110,7 @@ func (n *Node) hold(ctx context.Context, c *core, w *watch) (ended bool) {
 func (n *Node) lookInto(ctx context.Context, c *core, w *watch) *watch {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.HeartbeatTimeout)
 	defer cancel()
-	for ctx.Err() == nil {
+	for pause := watchProbe; ctx.Err() == nil; pause = min(2*pause, probeSlows) {
 		s := suspicion{leader: w.leader, term: c.raft.CurrentTerm(), since: time.Now()}
 		if id, _ := n.leaderToWatch(c); id != w.leader.id {
 			return nil
@@ -128,7 +129,7 @@ func (n *Node) lookInto(ctx context.Context, c *core, w *watch) *watch {
 		if s.cause != nil && n.holds(c, s) {
 			n.campaign(ctx, c, s)
 		}
-		n.crash.wait(ctx, watchProbe)
+		n.crash.wait(ctx, pause)
 	}
 	return nil
 }
