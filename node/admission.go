@@ -30,21 +30,10 @@ import (
 // one new. The price: the very first start of three nodes takes all three, of
 // five takes four, of seven six. Once a node has taken part it starts alone.
 
-// question is what nodes ask each other beside raft's RPCs.
-type question struct {
-	// Identify: the caller starts with an empty directory.
-	Identify *identify `json:"identify,omitempty"`
-}
-
+// identify is the question of a node with an empty directory.
 type identify struct {
 	Incarnation string `json:"incarnation"`
 	Members     string `json:"members"` // digest of its initial cluster
-}
-
-// reply answers a question.
-type reply struct {
-	Error    string    `json:"error,omitempty"`
-	Identity *whoIsWho `json:"identity,omitempty"`
 }
 
 // whoIsWho is what a peer says to an empty node.
@@ -119,25 +108,22 @@ func membersDigest(members []Member) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// answer is this node's side of every question; from is who asks.
-func (n *Node) answer(from string, q question) reply {
-	if q.Identify == nil {
-		return reply{Error: "unknown question: the nodes' versions differ"}
-	}
+// vouch writes a peer down, or says that it remembers another incarnation.
+func (n *Node) vouch(from string, q identify) reply {
 	switch _, member := n.cfg.member(from); {
 	case !member:
 		return reply{Error: fmt.Sprintf("the initial cluster of %s does not name %s", n.cfg.ID, from)}
-	case q.Identify.Members != membersDigest(n.cfg.InitialCluster) && !n.joined.Load():
+	case q.Members != membersDigest(n.cfg.InitialCluster) && !n.joined.Load():
 		return reply{Error: fmt.Sprintf("%s has another initial cluster than %s: give all nodes the same", n.cfg.ID, from)}
 	case n.lost.Load():
 		return reply{Error: n.cfg.ID + " has lost its memory and cannot vouch for anyone"}
 	}
-	known, err := n.memory.note(from, q.Identify.Incarnation)
+	known, err := n.memory.note(from, q.Incarnation)
 	if err != nil {
 		n.log.Error("cannot remember a peer", zap.String("peer", from), zap.Error(err))
 		return reply{Error: "cannot write the peer's incarnation down: " + err.Error()}
 	}
-	if known != q.Identify.Incarnation {
+	if known != q.Incarnation {
 		n.log.Warn("a peer has lost its memory", zap.String("peer", from))
 	}
 	return reply{Identity: &whoIsWho{Remembered: known}}
@@ -230,7 +216,9 @@ func (n *Node) askPeers(remembered map[string]string) (why string) {
 	var wg sync.WaitGroup
 	for _, m := range silent {
 		wg.Go(func() {
-			r, err := n.port.ask(m.Raft, q, n.cfg.RPCTimeout)
+			ctx, cancel := context.WithTimeout(n.ctx, n.cfg.RPCTimeout)
+			defer cancel()
+			r, err := n.port.ask(ctx, m.Raft, q)
 			if err == nil && r.Identity == nil {
 				err = errors.New("it answers something else: the nodes' versions differ")
 			}

@@ -49,6 +49,10 @@ type Config struct {
 	RPCTimeout       time.Duration // for one exchange between nodes; also for connecting
 	DiskTimeout      time.Duration // a write to the log that takes longer makes the node fall silent, so that others elect
 
+	// CrashDetection replaces a leader whose process has ended at once instead of
+	// after the heartbeat timeout, where a majority of the voters has it on.
+	CrashDetection bool
+
 	SnapshotThreshold uint64        // log entries since the last snapshot that call for another
 	SnapshotInterval  time.Duration // how often that is looked at; randomised up to twice this
 	SnapshotRetain    int           // snapshots to keep
@@ -107,6 +111,7 @@ func DefaultConfig() Config {
 		CommitTimeout:     5 * time.Millisecond,
 		RPCTimeout:        2 * time.Second,
 		DiskTimeout:       time.Second,
+		CrashDetection:    true,
 		SnapshotThreshold: 8192,
 		SnapshotInterval:  10 * time.Second,
 		SnapshotRetain:    2,

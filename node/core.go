@@ -20,6 +20,7 @@ func (c Config) appendEntries() int {
 // core is what there is once raft runs.
 type core struct {
 	raft      *raft.Raft
+	trans     *transport
 	fsm       *fsm
 	store     *logStore
 	snapshots raft.SnapshotStore
@@ -68,7 +69,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 		ServerAddressProvider:   addresses{n.cfg},
 		Logger:                  cfg.Logger,
 		Stream:                  n.port,
-		MaxPool:                 3,
+		MaxPool:                 maxPool,
 		Timeout:                 n.cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
 	}), n.contact, c.store.watch, n.cfg.MaxAppendBytes)
@@ -83,14 +84,19 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 			return errors.Join(err, trans.Close())
 		}
 	}
+	c.trans = trans
 	if c.raft, err = newRaft(cfg, c, trans); err != nil {
 		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}
 	trans.raft.Store(c.raft)
 	// raft calls the filter on its own goroutine at every change of state or
-	// leader; it must not block, and nothing is sent.
-	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(*raft.Observation) bool {
+	// leader; it must not block for long, and nothing is sent.
+	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			n.crash.observed()
+		}
 		n.kickRole()
 		return false
 	}))

@@ -1,5 +1,11 @@
 package node
 
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
 // HangLog makes the node's log behave like one on a disk that hangs: a write is
 // under way, and neither it nor any other ends until release is called. Reads go
 // on, as they do while the kernel has them in memory.
@@ -7,4 +13,42 @@ func (n *Node) HangLog() (release func()) {
 	w := n.core.Load().store.watch
 	w.begin("hang")
 	return w.end
+}
+
+// CrashCounts returns how often the node suspected its leader and how many
+// elections it called for that.
+func (n *Node) CrashCounts() (suspicions, elections int) {
+	return int(n.counters.suspicions.Load()), int(n.counters.crashElections.Load())
+}
+
+// Watching says whether the node's watch on its leader is up.
+func (n *Node) Watching() bool { return n.crash.watching.Load() }
+
+// Demote makes a voter a learner.
+func (n *Node) Demote(id string) error {
+	return n.core.Load().raft.DemoteVoter(raft.ServerID(id), 0, 0).Error()
+}
+
+// CallElection has the node call an election for the crash of a leader of whom
+// nothing was heard, if it follows that leader in that term.
+func (n *Node) CallElection(leader string, term uint64) bool {
+	return n.callElection(n.core.Load(), suspicion{leader: runOf{id: leader}, term: term, since: time.Now()})
+}
+
+// Opinion asks the node as another one does that suspects its leader.
+func (n *Node) Opinion(from, leader string, term uint64) (suspects, promised bool, refused string) {
+	r := n.opine(from, suspect{Leader: leader, Term: term, Rank: rank{Term: 1 << 60}, Promise: true})
+	if r.Opinion == nil {
+		return false, false, r.Error
+	}
+	return r.Opinion.Suspects, r.Opinion.Promised, ""
+}
+
+// TimeoutNow gives raft a TimeoutNow, unchecked.
+func (n *Node) TimeoutNow() bool { return n.core.Load().trans.timeoutNow(time.Second) }
+
+// HoldTurn keeps raft's state as it is until release is called.
+func (n *Node) HoldTurn() (release func()) {
+	n.crash.turn.Lock()
+	return n.crash.turn.Unlock
 }

@@ -18,6 +18,7 @@ type counters struct {
 	writesRefused, writesInDoubt atomic.Uint64 // by outcome
 	changes                      atomic.Uint64 // of role, term or leader
 	replayed, full               atomic.Uint64 // answered from the table of identities, or refused for want of room in it
+	suspicions, crashElections   atomic.Uint64 // of crashed leaders
 }
 
 // collector makes metrics of a node's state when it is scraped. It implements
@@ -58,6 +59,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("session_answers", "Answers to writes that sessions may send again.", float64(s.Kept.Answers))
 	gauge("idempotency_keys", "Idempotency keys that are kept.", float64(s.Kept.Keys))
 	gauge("idempotency_bytes", "Memory that the idempotency keys take, in bytes.", float64(s.Kept.KeyBytes))
+	gauge("watching", "1 while this node would notice at once that its leader's process ends.", boolean(c.n.crash.watching.Load()))
 	k := &c.n.counters
 	counter("reads_total", "Reads answered.", k.reads.Load())
 	counter("writes_total", "Writes decided.", k.writes.Load())
@@ -67,6 +69,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter("identities_full_total", "Writes and sessions refused since no more identities can be kept.", k.full.Load())
 	counter("disk_stalls_total", "Writes to the log that took longer than the disk timeout, and ended.", s.Disk.Stalls)
 	counter("role_changes_total", "Changes of role, term or leader.", k.changes.Load())
+	counter("suspicions_total", "Times that this node took its leader for crashed.", k.suspicions.Load())
+	counter("crash_elections_total", "Elections that this node called for a crashed leader.", k.crashElections.Load())
 }
 
 func boolean(b bool) float64 {

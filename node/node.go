@@ -35,6 +35,7 @@ type Node struct {
 	memory  *memory
 	port    *raftPort
 	contact *contact
+	crash   *crash
 	board   *board
 	core    atomic.Pointer[core] // nil until raft runs
 	joined  atomic.Bool          // the directory has taken part in Raft
@@ -71,7 +72,7 @@ func Open(cfg Config, log *zap.Logger) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: log.With(zap.String("node", cfg.ID)),
-		contact: newContact(), board: newBoard(), kick: make(chan struct{}, 1),
+		contact: newContact(), crash: newCrash(), board: newBoard(), kick: make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	if err := n.open(); err != nil {
@@ -96,11 +97,11 @@ func (n *Node) open() (err error) {
 	if n.apiLn, err = listen(n.cfg.HTTPListen, "HTTP"); err != nil {
 		return err
 	}
-	if n.port, err = listenRaft(n.cfg, n.log); err != nil {
+	if n.port, err = listenRaft(n.cfg, n.board.run, n.log); err != nil {
 		return err
 	}
 	n.serve()
-	n.port.serve(n.answer)
+	n.port.serve(n.answer, n.crash.wake)
 	if n.dir.id.Joined {
 		if err := n.startRaft(); err != nil {
 			return err
@@ -158,7 +159,11 @@ func (n *Node) run() error {
 			return err
 		}
 	}
-	n.watchRole(n.ctx, n.core.Load())
+	c := n.core.Load()
+	if n.cfg.CrashDetection {
+		n.group.Go(func() { n.watchLeader(n.ctx, c) })
+	}
+	n.watchRole(n.ctx, c)
 	return nil
 }
 

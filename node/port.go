@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 const (
 	streamRaft    = 'R' // raft's own RPCs
 	streamCluster = 'C' // the cluster's other questions: frames of JSON
+	streamWatch   = 'W' // nothing: it tells by its end that this process has ended
 )
 
 // maxFrameBytes bounds one hello or one question, so that a stranger on the
@@ -34,11 +36,13 @@ type hello struct {
 	Cluster string `json:"cluster"`
 	From    string `json:"from"`
 	To      string `json:"to,omitempty"` // empty where the dialler knows only the address
+	Run     string `json:"run"`          // names this run of the node's process
 }
 
 // verdict is the answer to a hello.
 type verdict struct {
 	Error string `json:"error,omitempty"`
+	Run   string `json:"run"` // the acceptor's
 }
 
 // raftPort is the node's one port for the cluster. It is raft's StreamLayer and
@@ -47,7 +51,7 @@ type verdict struct {
 // raft's streams until then.
 type raftPort struct {
 	ln      net.Listener
-	self    hello // Cluster and From
+	self    hello // Cluster, From and Run
 	idOf    func(addr string) string
 	answer  func(from string, q question) reply
 	timeout time.Duration
@@ -61,24 +65,27 @@ type raftPort struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // the cluster's own, which we must end ourselves
+	open  map[runOf]int         // raft's streams that peers have opened
+	ended func()                // one of those has ended
 }
 
 var _ raft.StreamLayer = (*raftPort)(nil)
 
-func listenRaft(cfg Config, log *zap.Logger) (*raftPort, error) {
+func listenRaft(cfg Config, run string, log *zap.Logger) (*raftPort, error) {
 	ln, err := net.Listen("tcp", cfg.RaftListen)
 	if err != nil {
 		return nil, fmt.Errorf("open the raft port: %w", err)
 	}
 	return &raftPort{
 		ln:      ln,
-		self:    hello{Cluster: cfg.Cluster, From: cfg.ID},
+		self:    hello{Cluster: cfg.Cluster, From: cfg.ID, Run: run},
 		idOf:    cfg.idAt,
 		timeout: cfg.RPCTimeout,
 		log:     log.Named("port"),
 		streams: make(chan net.Conn),
 		closed:  make(chan struct{}),
 		conns:   make(map[net.Conn]struct{}),
+		open:    make(map[runOf]int),
 	}, nil
 }
 
@@ -92,9 +99,10 @@ func (c Config) idAt(addr string) string {
 	return ""
 }
 
-// serve accepts until the port is closed. answer gets the cluster's questions.
-func (p *raftPort) serve(answer func(from string, q question) reply) {
-	p.answer = answer
+// serve accepts until the port is closed. answer gets the cluster's questions;
+// ended is called when a stream of raft's that a peer had opened has ended.
+func (p *raftPort) serve(answer func(from string, q question) reply, ended func()) {
+	p.answer, p.ended = answer, ended
 	p.wg.Go(func() {
 		for {
 			c, err := p.ln.Accept()
@@ -117,47 +125,47 @@ func (p *raftPort) serve(answer func(from string, q question) reply) {
 // welcome reads the hello and hands the connection to where it belongs.
 func (p *raftPort) welcome(c net.Conn) {
 	p.track(c, true)
-	kind, from, err := p.handshake(c)
-	if err != nil {
+	kind, peer, err := p.handshake(c)
+	switch {
+	case err != nil:
 		p.log.Debug("connection refused", zap.Stringer("remote", c.RemoteAddr()), zap.Error(err))
+	case kind == streamRaft:
 		p.track(c, false)
-		c.Close()
-		return
-	}
-	if kind == streamRaft {
-		p.track(c, false)
+		c = p.count(c, runOf{peer.From, peer.Run})
 		select {
 		case p.streams <- c:
 		case <-p.closed:
 			c.Close()
 		}
 		return
+	case kind == streamWatch:
+		_, _ = io.Copy(io.Discard, c) // until either side ends
+	default:
+		p.questions(c, peer.From)
 	}
-	p.questions(c, from)
 	p.track(c, false)
 	c.Close()
 }
 
-func (p *raftPort) handshake(c net.Conn) (kind byte, from string, err error) {
+func (p *raftPort) handshake(c net.Conn) (kind byte, h hello, err error) {
 	if err := c.SetDeadline(time.Now().Add(p.timeout)); err != nil {
-		return 0, "", err
+		return 0, h, err
 	}
 	var first [1]byte
 	if _, err := io.ReadFull(c, first[:]); err != nil {
-		return 0, "", err
+		return 0, h, err
 	}
-	var h hello
 	if err := readFrame(c, &h); err != nil {
-		return 0, "", err
+		return 0, h, err
 	}
 	why := p.refusal(first[0], h)
-	if err := writeFrame(c, verdict{Error: why}); err != nil {
-		return 0, "", err
+	if err := writeFrame(c, verdict{Error: why, Run: p.self.Run}); err != nil {
+		return 0, h, err
 	}
 	if why != "" {
-		return 0, "", errors.New(why)
+		return 0, h, errors.New(why)
 	}
-	return first[0], h.From, c.SetDeadline(time.Time{})
+	return first[0], h, c.SetDeadline(time.Time{})
 }
 
 // refusal says why a caller is not wanted, or "".
@@ -171,7 +179,7 @@ func (p *raftPort) refusal(kind byte, h hello) string {
 		return fmt.Sprintf("this is node %s, and so says the caller: every node needs an id of its own", p.self.From)
 	case kind == streamRaft && !p.raftOpen.Load():
 		return fmt.Sprintf("node %s does not run raft yet", p.self.From)
-	case kind != streamRaft && kind != streamCluster:
+	case kind != streamRaft && kind != streamCluster && kind != streamWatch:
 		return fmt.Sprintf("unknown kind of stream %q", kind)
 	}
 	return ""
@@ -213,61 +221,62 @@ func (p *raftPort) track(c net.Conn, on bool) {
 	}
 }
 
-// connect dials a peer's port and introduces this node.
-func (p *raftPort) connect(kind byte, addr string, timeout time.Duration) (net.Conn, error) {
-	deadline := time.Now().Add(timeout)
-	c, err := net.DialTimeout("tcp", addr, timeout)
+// connect dials a peer's port and introduces this node. to is the peer's id, or
+// "" where only the address is known. It returns which run of the peer answers.
+func (p *raftPort) connect(ctx context.Context, kind byte, to, addr string) (c net.Conn, run string, err error) {
+	c, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	h := p.self
-	h.To = p.idOf(addr)
+	h.To = to
 	var v verdict
-	err = c.SetDeadline(deadline)
-	if err == nil {
-		_, err = c.Write([]byte{kind})
-	}
-	if err == nil {
-		err = writeFrame(c, h)
-	}
-	if err == nil {
-		err = readFrame(c, &v)
-	}
+	err = within(ctx, c, func() error {
+		if _, err := c.Write([]byte{kind}); err != nil {
+			return err
+		}
+		if err := writeFrame(c, h); err != nil {
+			return err
+		}
+		return readFrame(c, &v)
+	})
 	if err == nil && v.Error != "" {
 		err = errors.New(v.Error)
 	}
-	if err == nil {
-		err = c.SetDeadline(time.Time{})
-	}
 	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("connect to %s: %w", addr, err)
+		return nil, "", fmt.Errorf("connect to %s: %w", addr, err)
 	}
-	return c, nil
+	return c, v.Run, nil
+}
+
+// within lets an exchange on a connection last no longer than ctx.
+func within(ctx context.Context, c net.Conn, exchange func() error) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	err := exchange()
+	if !stop() { // the deadline is set, or is about to be
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // ask puts one question to a peer.
-func (p *raftPort) ask(addr string, q question, timeout time.Duration) (reply, error) {
-	deadline := time.Now().Add(timeout)
-	c, err := p.connect(streamCluster, addr, timeout)
+func (p *raftPort) ask(ctx context.Context, addr string, q question) (r reply, err error) {
+	c, _, err := p.connect(ctx, streamCluster, p.idOf(addr), addr)
 	if err != nil {
 		return reply{}, err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(deadline); err != nil {
-		return reply{}, err
+	err = within(ctx, c, func() error {
+		if err := writeFrame(c, q); err != nil {
+			return err
+		}
+		return readFrame(c, &r)
+	})
+	if err == nil && r.Error != "" {
+		err = errors.New(r.Error)
 	}
-	if err := writeFrame(c, q); err != nil {
-		return reply{}, err
-	}
-	var r reply
-	if err := readFrame(c, &r); err != nil {
-		return reply{}, err
-	}
-	if r.Error != "" {
-		return reply{}, errors.New(r.Error)
-	}
-	return r, nil
+	return r, err
 }
 
 // Accept returns the next connection for raft. It implements net.Listener.
@@ -285,7 +294,10 @@ func (p *raftPort) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Con
 	if timeout <= 0 {
 		timeout = p.timeout
 	}
-	return p.connect(streamRaft, string(addr), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	c, _, err := p.connect(ctx, streamRaft, p.idOf(string(addr)), string(addr))
+	return c, err
 }
 
 // Addr is the address that the port listens on. It implements net.Listener.

@@ -92,6 +92,24 @@ func (t *transport) changesNothing(term uint64) bool {
 	return term < now || (term == now && r.State() == raft.Follower)
 }
 
+// timeoutNow gives raft a TimeoutNow, which makes it call an election at once,
+// without pre-vote, whatever its role. It returns whether raft took it in time.
+func (t *transport) timeoutNow(patience time.Duration) bool {
+	rpc := raft.RPC{
+		Command:  &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}},
+		RespChan: make(chan raft.RPCResponse, 1), // it says only that it was taken
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case t.rpcs <- rpc:
+		return true
+	case <-timer.C:
+	case <-t.closed:
+	}
+	return false
+}
+
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
@@ -115,23 +133,6 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, arg
 		t.contact.noteAppended(id, args, resp, sent)
 	}
 	return err
-}
-
-// RequestVote implements raft.Transport. A candidate that cannot write could not
-// lead.
-func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if err := t.disk.check(); err != nil {
-		return err
-	}
-	return t.NetworkTransport.RequestVote(id, addr, args, resp)
-}
-
-// RequestPreVote implements raft.WithPreVote.
-func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if err := t.disk.check(); err != nil {
-		return err
-	}
-	return t.NetworkTransport.RequestPreVote(id, addr, args, resp)
 }
 
 // TimeoutNow implements raft.Transport.

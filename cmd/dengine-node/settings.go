@@ -25,6 +25,7 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "commit-timeout", Usage: "how soon followers learn of a commit when nothing else is sent", Value: settings.Duration(&c.CommitTimeout)},
 		{Name: "rpc-timeout", Usage: "for one exchange between nodes", Value: settings.Duration(&c.RPCTimeout)},
 		{Name: "disk-timeout", Usage: "a write to the log that takes longer makes the node fall silent, so that another one leads", Value: settings.Duration(&c.DiskTimeout)},
+		{Name: "crash-detection", Usage: "replace a leader whose process has ended at once, not after the heartbeat timeout", Value: settings.Bool(&c.CrashDetection)},
 		{Name: "snapshot-threshold", Usage: "log entries since the last snapshot that call for another", Value: settings.Int(&c.SnapshotThreshold)},
 		{Name: "snapshot-interval", Usage: "how often that is looked at", Value: settings.Duration(&c.SnapshotInterval)},
 		{Name: "snapshot-retain", Usage: "snapshots to keep", Value: settings.Int(&c.SnapshotRetain)},

@@ -1,0 +1,202 @@
+package node_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/dengine/dengine/node"
+)
+
+// relay stands between one node and another's Raft port, and does to their
+// connections what networks and firewalls do.
+type relay struct {
+	t    *testing.T
+	addr string
+	wg   sync.WaitGroup
+	pass sync.RWMutex // held while nothing passes
+
+	mu     sync.Mutex
+	ln     net.Listener // nil while it refuses
+	target string
+	pairs  map[*pair]struct{}
+	seen   map[byte]int // connections so far, by kind
+}
+
+// pair is one connection through a relay.
+type pair struct {
+	kind     byte
+	from, to net.Conn
+}
+
+func newRelay(t *testing.T, target string) *relay {
+	r := &relay{t: t, addr: "127.0.0.1:0", target: target, pairs: make(map[*pair]struct{}), seen: make(map[byte]int)}
+	r.accept()
+	r.addr = r.ln.Addr().String()
+	t.Cleanup(func() {
+		r.refuse()
+		r.cut("RCW")
+		r.wg.Wait()
+	})
+	return r
+}
+
+// accept lets new connections in, again or for the first time.
+func (r *relay) accept() {
+	r.t.Helper()
+	ln, err := net.Listen("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.ln = ln
+	r.mu.Unlock()
+	r.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			r.wg.Go(func() { r.join(c) })
+		}
+	})
+}
+
+// refuse has new connections refused, as where no process listens.
+func (r *relay) refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ln != nil {
+		r.ln.Close()
+		r.ln = nil
+	}
+}
+
+// drop lets nothing pass, as a network that loses every packet, until pass is
+// called.
+func (r *relay) drop() (pass func()) {
+	r.pass.Lock()
+	return sync.OnceFunc(r.pass.Unlock)
+}
+
+// lead has new connections end elsewhere.
+func (r *relay) lead(target string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.target = target
+}
+
+// cut resets the connections of these kinds.
+func (r *relay) cut(kinds string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.pairs {
+		for _, k := range []byte(kinds) {
+			if p.kind == k {
+				_ = p.from.(*net.TCPConn).SetLinger(0)
+				p.from.Close()
+				p.to.Close()
+			}
+		}
+	}
+}
+
+// count returns how many connections of a kind there have been.
+func (r *relay) count(kind byte) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen[kind]
+}
+
+// live returns how many connections of a kind there are.
+func (r *relay) live(kind byte) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.pairs {
+		if p.kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *relay) join(c net.Conn) {
+	defer c.Close()
+	var first [1]byte
+	if _, err := io.ReadFull(c, first[:]); err != nil {
+		return
+	}
+	r.mu.Lock()
+	target := r.target
+	r.mu.Unlock()
+	to, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	p := &pair{first[0], c, to}
+	r.mu.Lock()
+	r.pairs[p] = struct{}{}
+	r.seen[p.kind]++
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	if r.forward(to, first[:]) {
+		wg.Go(func() { r.pump(c, to) })
+		r.pump(to, c)
+	}
+	wg.Wait()
+	r.mu.Lock()
+	delete(r.pairs, p)
+	r.mu.Unlock()
+}
+
+// pump copies until either side ends, and ends the other, unless packets are
+// dropped: then not even the end passes.
+func (r *relay) pump(to, from net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if !r.forward(to, buf[:n]) || err != nil {
+			break
+		}
+	}
+	to.Close()
+	from.Close()
+}
+
+func (r *relay) forward(to net.Conn, b []byte) bool {
+	r.pass.RLock()
+	defer r.pass.RUnlock()
+	_, err := to.Write(b)
+	return err == nil
+}
+
+// relays has every node of a running cluster reach every other one through a
+// relay of their own: relays[i][j] is on the way from i to j.
+func (c *cluster) relays() [][]*relay {
+	c.t.Helper()
+	out := make([][]*relay, len(c.nodes))
+	for i := range c.nodes {
+		out[i] = make([]*relay, len(c.nodes))
+		members := append([]node.Member(nil), c.configs[i].InitialCluster...)
+		for j := range c.nodes {
+			if j != i {
+				out[i][j] = newRelay(c.t, c.configs[j].RaftListen)
+				members[j].Raft = out[i][j].addr
+			}
+		}
+		c.configs[i].InitialCluster = members
+	}
+	c.t.Cleanup(func() { // before the relays end: else the nodes take each other for dead
+		for i := range c.nodes {
+			c.stop(i)
+		}
+	})
+	for i := range c.nodes {
+		c.stop(i)
+		c.start(i)
+	}
+	c.leader()
+	return out
+}

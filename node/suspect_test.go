@@ -1,0 +1,304 @@
+package node_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/node"
+)
+
+// watched starts n nodes with relays between them and waits until all followers
+// watch their leader.
+func watched(t *testing.T, n int, tune ...func(*node.Config)) (*cluster, [][]*relay, int) {
+	t.Helper()
+	c := startCluster(t, n, tune...)
+	relays := c.relays()
+	var l int
+	harness.Eventually(t, "every follower to watch its leader", func() error {
+		l = c.leader()
+		for _, f := range c.others(l) {
+			if !c.nodes[f].Watching() || relays[f][l].live('W') == 0 {
+				return fmt.Errorf("%s does not", c.configs[f].ID)
+			}
+		}
+		return nil
+	})
+	return c, relays, l
+}
+
+// unmoved watches a cluster in which nobody may call an election for a crash, and
+// the leader stays.
+func (c *cluster) unmoved(l, suspicions int) {
+	c.t.Helper()
+	term := c.nodes[l].Report().Term
+	never(c.t, time.Second, "another leader or term", func() bool {
+		r := c.nodes[l].Report()
+		return r.Leader.ID != c.configs[l].ID || r.Term != term
+	})
+	c.detected(suspicions, 0)
+}
+
+// detected checks what the nodes have counted: no more suspicions than these, and
+// so many elections.
+func (c *cluster) detected(suspicions, elections int) {
+	c.t.Helper()
+	var s, e int
+	for _, n := range c.nodes {
+		if n != nil {
+			a, b := n.CrashCounts()
+			s, e = s+a, e+b
+		}
+	}
+	if s > suspicions || e != elections {
+		c.t.Errorf("%d suspicions and %d elections for a crash, want at most %d and %d", s, e, suspicions, elections)
+	}
+}
+
+// stable is for tests in which the leader is to stay: on a machine as busy as one
+// that runs tests the usual heartbeat timeout may pass.
+func stable(cfg *node.Config) {
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = 2*time.Second, 2*time.Second, 2*time.Second
+}
+
+func TestCutWatchIsNoCrash(t *testing.T) {
+	t.Parallel()
+	c, relays, l := watched(t, 3, stable)
+	f := c.others(l)[0]
+	before := relays[f][l].count('W')
+	relays[f][l].cut("W")
+	harness.Eventually(t, "a new watch", func() error {
+		if relays[f][l].count('W') <= before || !c.nodes[f].Watching() {
+			return fmt.Errorf("%d watches so far", relays[f][l].count('W'))
+		}
+		return nil
+	})
+	c.unmoved(l, 0)
+}
+
+// Lost packets end no connection and refuse no port, whoever resets the watch.
+func TestDroppedPacketsAreNoCrash(t *testing.T) {
+	t.Parallel()
+	for _, reset := range []bool{false, true} {
+		t.Run(fmt.Sprint("reset=", reset), func(t *testing.T) {
+			t.Parallel()
+			c, relays, l := watched(t, 3)
+			term := c.nodes[l].Report().Term
+			for _, f := range c.others(l) {
+				defer relays[f][l].drop()()
+				defer relays[l][f].drop()()
+				if reset {
+					relays[f][l].cut("W")
+				}
+			}
+			harness.Eventually(t, "an election by the heartbeat timeout", func() error {
+				for _, f := range c.others(l) {
+					if r := c.nodes[f].Report(); r.Primary && r.Term > term {
+						return nil
+					}
+				}
+				return fmt.Errorf("none yet")
+			})
+			c.detected(0, 0)
+		})
+	}
+}
+
+func TestLeaderRefusedToOneFollower(t *testing.T) {
+	t.Parallel()
+	t.Run("appends go on", func(t *testing.T) {
+		t.Parallel()
+		c, relays, l := watched(t, 3, stable)
+		f := c.others(l)[0]
+		relays[f][l].refuse()
+		relays[f][l].cut("RCW")
+		c.unmoved(l, 0)
+	})
+	t.Run("appends stop", func(t *testing.T) {
+		t.Parallel()
+		c, relays, l := watched(t, 3, stable)
+		f := c.others(l)[0]
+		for _, r := range []*relay{relays[f][l], relays[l][f]} {
+			r.refuse()
+			r.cut("RCW")
+		}
+		harness.Eventually(t, "a suspicion", func() error {
+			if s, _ := c.nodes[f].CrashCounts(); s == 0 {
+				return fmt.Errorf("none yet")
+			}
+			return nil
+		})
+		c.unmoved(l, 1<<20)
+	})
+}
+
+// A leader whose port refuses everyone but whose appends come is alive.
+func TestAppendsSayThatTheLeaderLives(t *testing.T) {
+	t.Parallel()
+	c, relays, l := watched(t, 5, stable)
+	for _, f := range c.others(l) {
+		relays[f][l].refuse()
+	}
+	for _, f := range c.others(l) {
+		relays[f][l].cut("RCW")
+	}
+	c.unmoved(l, 0)
+}
+
+// crashed has all connections to and from a node end and its port refuse, as when
+// its process ends.
+func (c *cluster) crashed(relays [][]*relay, i int) {
+	for j := range c.nodes {
+		if j != i {
+			relays[j][i].refuse()
+			relays[i][j].refuse()
+		}
+	}
+	for j := range c.nodes {
+		if j != i {
+			relays[j][i].cut("RCW")
+			relays[i][j].cut("RCW")
+		}
+	}
+}
+
+// The control of the tests around it: with everything that speaks for a crash,
+// the leader is replaced, and by one election.
+func TestCrashIsDetected(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{3, 5} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			c, relays, l := watched(t, n, stable)
+			term := c.nodes[l].Report().Term
+			c.crashed(relays, l)
+			harness.Eventually(t, "the next leader", func() error {
+				for _, f := range c.others(l) {
+					if r := c.nodes[f].Report(); r.Primary && r.Term == term+1 {
+						return nil
+					}
+				}
+				return fmt.Errorf("none yet")
+			})
+			c.detected(n, 1)
+		})
+	}
+}
+
+// Another service on a dead leader's port does not prove that it is dead.
+func TestStrangerOnTheLeadersPort(t *testing.T) {
+	t.Parallel()
+	c, relays, l := watched(t, 3)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			s, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = s.Write([]byte("220 a mail server\r\n"))
+			s.Close()
+		}
+	}()
+	term := c.nodes[l].Report().Term
+	for _, f := range c.others(l) {
+		relays[f][l].lead(ln.Addr().String())
+		relays[l][f].refuse()
+	}
+	for _, f := range c.others(l) {
+		relays[f][l].cut("RCW")
+		relays[l][f].cut("RCW")
+	}
+	harness.Eventually(t, "an election by the heartbeat timeout", func() error {
+		for _, f := range c.others(l) {
+			if r := c.nodes[f].Report(); r.Primary && r.Term > term {
+				return nil
+			}
+		}
+		return fmt.Errorf("none yet")
+	})
+	c.detected(0, 0)
+}
+
+// Whoever has no vote neither suspects nor is asked.
+func TestLearnerDoesNotSuspect(t *testing.T) {
+	t.Parallel()
+	c, relays, l := watched(t, 5, stable)
+	f := c.others(l)[0]
+	if err := c.nodes[l].Demote(c.configs[f].ID); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the learner to know", func() error {
+		if r := c.nodes[f].Report(); r.Role != "learner" {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	term := c.nodes[l].Report().Term
+	c.crashed(relays, l)
+	harness.Eventually(t, "a leader of those with a vote", func() error {
+		for _, i := range c.others(l) {
+			if r := c.nodes[i].Report(); i != f && r.Primary && r.Term > term {
+				return nil
+			}
+		}
+		return fmt.Errorf("none yet")
+	})
+	c.detected(3, 1)
+	if s, _ := c.nodes[f].CrashCounts(); s != 0 {
+		t.Errorf("the learner suspected its leader")
+	}
+}
+
+// A node that hears its leader agrees to nothing, and one without a vote is not
+// even answered.
+func TestOpinionOfALiveLeader(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, stable)
+	l := c.leader()
+	f, g := c.others(l)[0], c.others(l)[1]
+	leader, term := c.configs[l].ID, c.nodes[l].Report().Term
+	for _, i := range []int{l, f} {
+		if s, p, why := c.nodes[i].Opinion(c.configs[g].ID, leader, term); s || p || why != "" {
+			t.Errorf("%s: %v %v %q", c.configs[i].ID, s, p, why)
+		}
+	}
+	if _, _, why := c.nodes[f].Opinion("n9", leader, term); !strings.Contains(why, "not a voter") {
+		t.Errorf("a stranger gets %q", why)
+	}
+}
+
+func TestCrashDetectionOff(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, func(cfg *node.Config) { cfg.CrashDetection = false })
+	relays := c.relays()
+	l := c.leader()
+	term := c.nodes[l].Report().Term
+	c.crashed(relays, l)
+	harness.Eventually(t, "an election by the heartbeat timeout", func() error {
+		for _, f := range c.others(l) {
+			if r := c.nodes[f].Report(); r.Primary && r.Term > term {
+				return nil
+			}
+		}
+		return fmt.Errorf("none yet")
+	})
+	c.detected(0, 0)
+	if _, _, why := c.nodes[l].Opinion(c.configs[c.others(l)[0]].ID, "n1", term); !strings.Contains(why, "no part") {
+		t.Errorf("a suspicion is answered with %q", why)
+	}
+	for i := range relays {
+		for j, r := range relays[i] {
+			if r != nil && r.count('W') > 0 {
+				t.Errorf("%s watched %s", c.configs[i].ID, c.configs[j].ID)
+			}
+		}
+	}
+}
