@@ -65,6 +65,9 @@ type Report struct {
 	// Following says that this node follows a leader whose appends reach it;
 	// with Commit - Applied it decides about /replica for any max_lag.
 	Following bool `json:"following"`
+	// Identities says that this node keeps write identities: it executes a
+	// write that carries one at most once.
+	Identities bool `json:"identities"`
 	// Epoch is opaque. It differs whenever role, term, leader, primary,
 	// replica, ready or members differ, and between two runs of a node.
 	Epoch   string   `json:"epoch"`

@@ -42,7 +42,7 @@ func (be *backend) node() Node {
 	return Node{
 		ID: id, HTTP: be.HTTP, Health: be.Health,
 		Up: be.seen.Up, Ready: r.Ready, Primary: r.Primary, Role: r.Role, Term: r.Term, Applied: r.Applied,
-		Suspect: be.suspect,
+		Identities: r.Identities, Suspect: be.suspect,
 		backend: be,
 	}
 }
