@@ -2,7 +2,9 @@ package lb_test
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,10 +226,12 @@ func TestDoubtEndsAsUnknown(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no leader":    {nil, 504, "outcome_unknown"},
-		"overloaded":   {func(k *keepers) { k.fail(k.nodes[1], fault{before: refusing("overloaded")}) }, 504, "outcome_unknown"},
-		"not leader":   {func(k *keepers) { k.fail(k.nodes[1], fault{before: refusing("not_leader")}) }, 504, "outcome_unknown"},
-		"dies as well": {func(k *keepers) { k.fail(k.nodes[1], fault{before: hangUp}) }, 502, "upstream_broken"},
+		"no leader":  {nil, 504, "outcome_unknown"},
+		"overloaded": {func(k *keepers) { k.fail(k.nodes[1], fault{before: refusing("overloaded")}) }, 504, "outcome_unknown"},
+		"not leader": {func(k *keepers) { k.fail(k.nodes[1], fault{before: refusing("not_leader")}) }, 504, "outcome_unknown"},
+		"dies as well": {func(k *keepers) {
+			k.fail(k.nodes[1], fault{before: func(ctx *fasthttp.RequestCtx) bool { k.nodes[1].follow(4); return hangUp(ctx) }})
+		}, 504, "outcome_unknown"},
 		"speaks of no number": {func(k *keepers) {
 			k.fail(k.nodes[1], fault{after: func(ctx *fasthttp.RequestCtx) bool { ctx.Response.Header.Del("Dengine-Sequence"); return true }})
 		}, 200, ""},
@@ -315,8 +319,16 @@ func TestHalfClosedClientInDoubtIsToldTheTruth(t *testing.T) {
 		k.nodes[0].follow(3)
 		return hangUp(ctx)
 	}})
-	got := raw(t, p.Addr(), "PUT /kv/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
-	_ = got
+	conn := dial(t, p.Addr())
+	write(t, conn, "PUT /kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+	eventually(t, "the write to be held", func() bool { s := p.Status(); return s.Held.Now == 1 && s.Session.Doubts == 1 })
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 504") || !strings.Contains(string(got), "Dengine-Outcome: unknown") {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 // Writes of many clients, and leaders that are lost in every way one after the

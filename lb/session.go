@@ -26,9 +26,9 @@ const (
 	sessionAsk = 2 * time.Second
 	// sessionLastAsk is for closing it.
 	sessionLastAsk = 500 * time.Millisecond
-	// sessionRetry is the first pause after a failure; it doubles up to sessionPause.
+	// sessionRetry is the first pause after a failure, or after a session that
+	// was lost sooner than in sessionPause; it doubles up to that.
 	sessionRetry = 10 * time.Millisecond
-	// sessionPause also is the least time between two sessions.
 	sessionPause = time.Second
 	// sessionRefusedPause is how long a cluster that has no room for a session, or
 	// does not know of sessions after all, is left alone.
@@ -192,11 +192,14 @@ func (k *sessions) step(ctx context.Context, v *View) time.Duration {
 	return time.Until(k.due)
 }
 
-// prepare says when to open a session: at once, but where the last one did not
-// last, or this leader has failed to, not in a loop.
+// prepare says when to open a session: at once, but not in a loop where the last
+// one did not last, or this leader has failed to.
 func (k *sessions) prepare(v *View) {
 	if k.had != nil {
-		k.had, k.due, k.pause = nil, k.opened.Add(sessionPause), 0
+		k.had, k.due = nil, time.Now()
+		if time.Since(k.opened) < sessionPause {
+			k.retry(sessionPause)
+		}
 	}
 	if v.reign != k.reign {
 		k.reign, k.pause, k.due = v.reign, 0, time.Now()
@@ -219,7 +222,7 @@ func (k *sessions) open(ctx context.Context, v *View) {
 	}
 	switch {
 	case s != nil:
-		k.had, k.opened, k.pause = s, time.Now(), 0
+		k.had, k.opened = s, time.Now()
 		k.due = k.opened.Add(s.timeout / 3)
 		k.current.Store(s)
 		k.become(sessionOpen)
