@@ -16,6 +16,7 @@ type backend struct {
 	requests atomic.Uint64 // attempts
 	errors   atomic.Uint64 // attempts without an answer
 	long     atomic.Int64  // streamed request bodies and tunnels now
+	sideline sideline
 
 	// What follows belongs to the registry and its lock.
 	watcher *healthcheck.Watcher

@@ -55,6 +55,8 @@ type exchange struct {
 	problem  error  // of reading the client's body
 	attempts int
 	holds    int
+	began    time.Time // the last attempt of a read
+	answers  uint64    // that its backend had given before
 	// strained: the last attempt broke, or timed out, after it was sent.
 	strained bool
 

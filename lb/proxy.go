@@ -210,6 +210,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 		by = x.readBy
 	}
 	x.tried = append(x.tried, be)
+	x.began, x.answers = now, be.sideline.visit()
 	if x.stream != nil || x.hw.upgrade != nil || b.registry.view.Load().reader(0, x.tried) == nil {
 		return by
 	}
@@ -283,7 +284,11 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 		}
 	case endBroken, endTimedOut:
 		b.registry.poke(x.backend)
+		if a.end == endTimedOut && x.class == classRead {
+			x.backend.sideline.strike(x.began, x.answers)
+		}
 	case endAnswered:
+		x.backend.sideline.answered()
 		if a.status == fasthttp.StatusConflict && a.mark == markUnknown && x.session != nil {
 			b.learnExpiry(x, a)
 			return

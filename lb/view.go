@@ -124,16 +124,22 @@ func (v *View) leaderAddr() string {
 	return v.Nodes[v.Leader].HTTP
 }
 
-// reader is the turn-th reader that is not among the tried ones, or nil.
+// reader is the turn-th reader that is not among the tried ones, or nil. One on
+// the sideline comes last.
 func (v *View) reader(turn uint64, tried []*backend) *backend {
 	n := uint64(len(v.Readers))
+	var aside *backend
 	for i := range n {
 		be := v.Nodes[v.Readers[(turn+i)%n]].backend
-		if !slices.Contains(tried, be) {
+		switch {
+		case slices.Contains(tried, be):
+		case be.sideline.admits():
 			return be
+		case aside == nil:
+			aside = be
 		}
 	}
-	return nil
+	return aside
 }
 
 // follow resolves a leader hint that refuser gave: a backend that is up, known
