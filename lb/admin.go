@@ -20,6 +20,7 @@ type Status struct {
 	Backends []BackendStatus `json:"backends"`
 	Requests RequestStatus   `json:"requests"`
 	Held     HeldStatus      `json:"held"`
+	Session  SessionStatus   `json:"session"`
 	Clients  ClientStatus    `json:"clients"`
 }
 
@@ -58,6 +59,19 @@ type HeldStatus struct {
 	Refused uint64 `json:"refused"` // too many waited already
 }
 
+// SessionStatus is about the writes that carry a number, so that they can be sent
+// again when their leader is lost.
+type SessionStatus struct {
+	// State is open; opening; none, while no leader keeps identities; refused,
+	// where the cluster has no room; or off.
+	State     string `json:"state"`
+	InFlight  int    `json:"in_flight"`  // numbers in use
+	Waits     uint64 `json:"waits"`      // writes that found no number free
+	Doubts    uint64 `json:"doubts"`     // writes that were sent and whose answer was lost, numbered or not
+	Replays   uint64 `json:"replays"`    // sendings of such writes under their number
+	BrokenOff uint64 `json:"broken_off"` // writes broken off because another backend took the lead
+}
+
 // ClientStatus is about clients' connections.
 type ClientStatus struct {
 	Open     int64  `json:"open"`
@@ -75,6 +89,11 @@ func (b *Balancer) Status() Status {
 			Dropped: b.held.dropped.Load(), Refused: b.held.refused.Load(),
 		},
 		Clients: ClientStatus{Open: b.front.open.Load(), Rejected: b.stats.rejected.Load()},
+	}
+	state, inUse := b.sessions.report()
+	s.Session = SessionStatus{
+		State: string(state), InFlight: inUse, Waits: b.sessions.waits.Load(),
+		Doubts: b.doubts.Load(), Replays: b.replays.Load(), BrokenOff: b.registry.brokenOff.Load(),
 	}
 	for i := range b.stats.answers[classRead] {
 		s.Requests.Reads += b.stats.answers[classRead][i].Load()

@@ -25,6 +25,8 @@ type answer struct {
 	keep    bool // the connection can serve again after the body
 	mark    mark
 	dengine bool // a dengine node gave it
+	// sequence is the number under which a state machine decided it; 0: none.
+	sequence uint64
 	// protocol is what the connection switches to, where the status is 101.
 	protocol []byte
 }
@@ -130,6 +132,10 @@ func (a *answer) parse(b []byte, isHead bool) error {
 				a.mark = readMark(s.value)
 			case s.is("dengine-node"):
 				a.dengine = true
+			case s.is("dengine-sequence"):
+				if n, err := fasthttp.ParseUint(s.value); err == nil {
+					a.sequence = uint64(n)
+				}
 			}
 		}
 	}
@@ -165,9 +171,16 @@ func readMark(value []byte) mark {
 	return markNone
 }
 
+// changes are what the client is not to be told as the backend said it.
+type changes struct {
+	isHead   bool // there is no body, whatever the head says
+	sequence bool // leave Dengine-Sequence out: it answers the balancer's own
+	unknown  bool // the outcome is unknown, whatever the backend says of this sending
+}
+
 // copyTo makes the head the one that the client gets, apart from what frames
 // the body.
-func (a *answer) copyTo(resp *fasthttp.Response, isHead bool) {
+func (a *answer) copyTo(resp *fasthttp.Response, c changes) {
 	h := &resp.Header
 	h.DisableNormalizing()
 	h.SetStatusCode(a.status)
@@ -179,10 +192,11 @@ func (a *answer) copyTo(resp *fasthttp.Response, isHead bool) {
 		switch {
 		case s.is("content-length"):
 			// Where there is no body it tells how long it would have been.
-			if !isHead && a.status != fasthttp.StatusNotModified {
+			if !c.isHead && a.status != fasthttp.StatusNotModified {
 				continue
 			}
-		case hopByHop(s.name) || a.conn.names(s.name):
+		case hopByHop(s.name) || a.conn.names(s.name),
+			c.sequence && s.is("dengine-sequence"), c.unknown && s.is("dengine-outcome"):
 			continue
 		case s.is("content-encoding") && len(h.ContentEncoding()) > 0:
 			// fasthttp keeps one line of it, and codings add up.
@@ -191,5 +205,8 @@ func (a *answer) copyTo(resp *fasthttp.Response, isHead bool) {
 			continue
 		}
 		h.AddBytesKV(s.name, s.value)
+	}
+	if c.unknown {
+		h.Set(headerOutcome, outcomeUnknown)
 	}
 }

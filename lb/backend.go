@@ -16,6 +16,7 @@ type backend struct {
 	requests atomic.Uint64 // attempts
 	errors   atomic.Uint64 // attempts without an answer
 	long     atomic.Int64  // streamed request bodies and tunnels now
+	sideline sideline
 
 	// What follows belongs to the registry and its lock.
 	watcher *healthcheck.Watcher
@@ -42,7 +43,7 @@ func (be *backend) node() Node {
 	return Node{
 		ID: id, HTTP: be.HTTP, Health: be.Health,
 		Up: be.seen.Up, Ready: r.Ready, Primary: r.Primary, Role: r.Role, Term: r.Term, Applied: r.Applied,
-		Suspect: be.suspect,
+		Identities: r.Identities, Suspect: be.suspect,
 		backend: be,
 	}
 }

@@ -37,7 +37,10 @@ type Balancer struct {
 	buffered  atomic.Int64  // bytes that request bodies take
 	turn      atomic.Uint64 // of the round-robin
 	inFlight  atomic.Int64
-	inDoubt   atomic.Uint64
+	inDoubt   atomic.Uint64 // writes answered with an unknown outcome
+	doubts    atomic.Uint64 // writes that came into doubt
+	replays   atomic.Uint64 // sendings of writes in doubt
+	sessions  *sessions
 
 	ctx     context.Context // ends watchers and dials
 	cancel  context.CancelFunc
@@ -84,6 +87,7 @@ func New(cfg Config, log *zap.Logger) (*Balancer, error) {
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.set.Store(&settings{cfg: cfg, routes: newRoutes(cfg), access: access})
 	b.registry = newRegistry(b.ctx, cfg, log.Named("backends"))
+	b.sessions = newSessions(b.registry, &b.set, log.Named("session"))
 	b.front = newFront(ln, cfg.Limits, log.Named("front"), b.stats, b.serve)
 	b.admin = edge.NewServer(adminLimits(), log.Named("admin"), b.serveAdmin, nil)
 	return b, nil
@@ -139,6 +143,9 @@ func (b *Balancer) Run(ctx context.Context) error {
 		b.flights.Wait()
 	})
 	b.registry.start()
+	sessionCtx, endSession := context.WithCancel(b.ctx)
+	defer endSession()
+	wg.Go(func() { b.sessions.run(sessionCtx) })
 
 	var err error
 	select {
@@ -147,6 +154,11 @@ func (b *Balancer) Run(ctx context.Context) error {
 	}
 	b.beginDrain()
 	err = errors.Join(err, b.finishDrain(drained))
+
+	// Nothing is in flight that needs the session.
+	endSession()
+	<-b.sessions.done
+	b.sessions.close()
 
 	// The admin port goes last, so that the drain can be watched.
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -243,6 +255,7 @@ func (b *Balancer) Reload(cfg Config) error {
 	old.access.closeUnless(access)
 	b.registry.reload(cfg, !sameChecks(cfg.Checks, old.cfg.Checks))
 	b.front.reload(cfg.Limits)
+	b.sessions.look()
 	b.log.Info("settings reloaded")
 	return nil
 }

@@ -6,31 +6,43 @@ import (
 	"io"
 	"net"
 	"testing"
+
+	"github.com/dengine/dengine/healthcheck"
 )
 
 // BenchmarkProxyGet measures one GET after the other over loopback, through the
 // balancer to a backend that allocates nothing, from a client that neither
 // does: what is allocated is the balancer's.
 func BenchmarkProxyGet(b *testing.B) {
-	benchmarkProxy(b, "GET /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+	benchmarkProxy(b, false, "GET /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
 }
 
 // BenchmarkProxyPut is the same for a short write.
 func BenchmarkProxyPut(b *testing.B) {
-	benchmarkProxy(b, "PUT /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\nalice")
+	benchmarkProxy(b, false, shortPut)
 }
 
-func benchmarkProxy(b *testing.B, request string) {
+// BenchmarkProxyPutNumbered is the same for one that carries a number.
+func BenchmarkProxyPutNumbered(b *testing.B) {
+	benchmarkProxy(b, true, shortPut)
+}
+
+const shortPut = "PUT /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\nalice"
+
+func benchmarkProxy(b *testing.B, numbered bool, request string) {
+	session := []byte("HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n" +
+		`{"session":"00000000000000000000000000000001","window":1024,"timeout_ms":600000}`)
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDengine-Node: n1\r\nDengine-Index: 12345\r\nContent-Length: 17\r\n\r\n" + `{"value":"alice"}`)
 	addr := rawBackend(b, func(c net.Conn, r *bufio.Reader) {
 		for {
-			body := false
+			body, opens := false, false
 			for {
 				line, err := r.ReadSlice('\n')
 				if err != nil {
 					return
 				}
-				body = body || bytes.HasPrefix(line, []byte("Content-Length:"))
+				body = body || bytes.HasPrefix(line, []byte("Content-Length: 5"))
+				opens = opens || bytes.HasPrefix(line, []byte("POST /dengine/session"))
 				if len(line) == 2 {
 					break
 				}
@@ -40,13 +52,28 @@ func benchmarkProxy(b *testing.B, request string) {
 					return
 				}
 			}
-			if _, err := c.Write(answer); err != nil {
+			said := answer
+			if opens {
+				said = session
+			}
+			if _, err := c.Write(said); err != nil {
 				return
 			}
 		}
 	})
-	p := start(b, foreign(b, addr))
-	p.settled(b, 1, addr)
+	cfg, leader := foreign(b, addr), addr
+	if numbered {
+		n := startNode(b, "n1")
+		n.set(func(r *healthcheck.Report) { r.Identities = true })
+		n.lead(2)
+		cfg, leader = config(n), "n1"
+		cfg.Backends[0].HTTP = addr
+	}
+	p := start(b, cfg)
+	p.settled(b, 1, leader)
+	if numbered {
+		p.session(b, "open")
+	}
 	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		b.Fatal(err)

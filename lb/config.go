@@ -59,6 +59,10 @@ type Config struct {
 	ReadMethods []string    // methods that are reads: may go to any ready backend, may be repeated
 	ReadPaths   []string    // further reads, each "METHOD /path", compared byte for byte, without query
 	WritePolicy WritePolicy // where all else goes
+	// Identities numbers the writes that go to a leader which keeps write
+	// identities, in a session of the balancer's own, so that they can be sent
+	// again after their leader died. Bodies that stream get no number.
+	Identities bool
 
 	// BufferBody is the largest request body, in bytes, that is read whole
 	// before it is sent, so that it can be sent again. Zero: none but empty.
@@ -115,6 +119,7 @@ func DefaultConfig() Config {
 		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
 		ReadPaths:           []string{"POST /kv/get"},
 		WritePolicy:         WriteLeader,
+		Identities:          true,
 		BufferBody:          8 << 20,
 		BufferTotal:         256 << 20,
 		HoldTimeout:         10 * time.Second,

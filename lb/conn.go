@@ -3,6 +3,7 @@ package lb
 import (
 	"bufio"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,6 +17,11 @@ type upstream struct {
 	wrote bool // a byte of the request now on it may have left
 	used  bool // it has served a request before
 	idle  time.Time
+
+	// breakable: the write on it is broken off when another backend takes the
+	// lead. broken: it was; this belongs to the pool's lock.
+	breakable atomic.Bool
+	broken    bool
 
 	raw   syscall.RawConn
 	check func(fd uintptr)

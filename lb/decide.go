@@ -48,15 +48,53 @@ type attempt struct {
 	// unready says that the answer is a dengine node's 503 for the moment: it
 	// knows no leader yet, is starting or is shutting down.
 	unready bool
+	// echoes says that the answer is what the state machine decided for the
+	// write's number, whichever of its sendings it was.
+	echoes bool
+	// expired says that the answer is that the session is not known: this
+	// sending was not executed, and nobody can say what became of others.
+	expired bool
+}
+
+// uncertain says whether this sending of a write may have been executed without
+// the client being told.
+func (a attempt) uncertain() bool {
+	if a.end == endAnswered {
+		return a.mark == markUnknown && a.status >= fasthttp.StatusInternalServerError
+	}
+	return a.sent
+}
+
+// refuses says that this sending was not executed, for a reason that may pass.
+func (a attempt) refuses() bool {
+	return a.end == endAnswered && a.status == fasthttp.StatusServiceUnavailable && a.mark == markNotApplied
 }
 
 // situation is all that decide looks at.
 type situation struct {
-	class   class
-	attempt attempt
-	whole   bool // the request can be sent again from its first byte
-	others  bool // another backend could be tried at once
-	time    bool // there is time left to try
+	class    class
+	attempt  attempt
+	whole    bool // the request can be sent again from its first byte
+	others   bool // another backend could be tried at once; in doubt: one that keeps identities
+	time     bool // there is time left to try
+	waited   bool // it has waited for a backend before
+	identity bool // the write carries a number
+	doubt    bool // an earlier sending may have been executed
+}
+
+// inDoubt says whether the write may have been executed, by this sending or an
+// earlier one, and nobody has said what became of it. Only what was decided
+// under its number takes a doubt away: a refusal speaks of one sending.
+func (s situation) inDoubt() bool {
+	return s.class == classWrite && !s.attempt.echoes && (s.doubt || s.attempt.uncertain())
+}
+
+// replay waits for a leader that keeps identities, where that is allowed.
+func (s situation) replay() verdict {
+	if s.identity && s.whole && s.time {
+		return verdictReplay
+	}
+	return verdictFail
 }
 
 // verdict is what follows an attempt.
@@ -67,12 +105,14 @@ const (
 	verdictAgain                    // the same backend at once, on a new connection
 	verdictElsewhere                // another backend at once
 	verdictHold                     // wait for a backend that can take it
+	verdictReplay                   // the same, but only one that keeps identities
 	verdictFail                     // the client gets an error of ours
 )
 
 // decide says what follows an attempt. The rule behind it: a read may be sent
-// as often as it takes, a write only where it is certain that the attempt did
-// not execute it, which is where no byte left or the backend says so.
+// as often as it takes. A write may where it is certain that no sending so far
+// executed it, which is where no byte left or the backend says so; and else only
+// under its number, to a backend that executes each number once.
 func decide(s situation) verdict {
 	a := s.attempt
 	switch {
@@ -82,7 +122,9 @@ func decide(s situation) verdict {
 		return decideAnswer(s)
 	case a.end == endFull && !s.others:
 		return verdictFail
-	case a.sent && (s.class == classWrite || !s.whole):
+	case s.inDoubt():
+		return s.replay()
+	case a.sent && !s.whole:
 		return verdictFail
 	case !s.time:
 		return verdictFail
@@ -92,6 +134,8 @@ func decide(s situation) verdict {
 		return verdictElsewhere
 	case !a.sent:
 		return verdictHold
+	case a.end == endBroken && !s.waited:
+		return verdictHold // backends that die one after the other; but a read that breaks them ends
 	}
 	return verdictFail
 }
@@ -101,17 +145,45 @@ func decide(s situation) verdict {
 // own business.
 func decideAnswer(s situation) verdict {
 	a := s.attempt
-	if a.status != fasthttp.StatusServiceUnavailable || !s.whole || !s.time {
-		return verdictAnswer
-	}
-	if s.class == classWrite && a.mark != markNotApplied {
-		return verdictAnswer
-	}
 	switch {
+	case a.expired:
+		return decideExpired(s)
+	case s.inDoubt():
+		return decideDoubt(s)
+	case a.status != fasthttp.StatusServiceUnavailable || !s.whole || !s.time:
+		return verdictAnswer
+	case s.class == classWrite && !a.refuses():
+		return verdictAnswer
 	case s.others:
 		return verdictElsewhere
 	case s.class == classWrite || a.unready:
 		return verdictHold
 	}
 	return verdictAnswer
+}
+
+// decideDoubt looks at an answer that does not end the doubt. A refusal must not
+// reach the client, who would take it for the whole truth.
+func decideDoubt(s situation) verdict {
+	a := s.attempt
+	switch again := s.replay(); {
+	case !a.refuses() && !a.uncertain():
+		return verdictAnswer // with an unknown outcome
+	case again == verdictReplay && a.refuses() && s.others:
+		return verdictElsewhere // where the refusal points
+	case again == verdictFail && a.uncertain():
+		return verdictAnswer // it says so itself
+	default:
+		return again
+	}
+}
+
+// decideExpired: the number was of a session that is over, and the next session
+// knows nothing of earlier sendings. Only where there are none may the write move
+// to it.
+func decideExpired(s situation) verdict {
+	if !s.doubt && s.whole && s.time {
+		return verdictHold
+	}
+	return verdictFail
 }

@@ -25,6 +25,12 @@ func TestDecide(t *testing.T) {
 	late := func(s *situation) { s.time = false }
 	streamed := func(s *situation) { s.whole = false }
 	unready := func(s *situation) { s.attempt.unready = true }
+	waited := func(s *situation) { s.waited = true }
+	numbered := func(s *situation) { s.identity = true }
+	doubted := func(s *situation) { s.identity, s.doubt = true, true }
+	echoed := func(s *situation) { s.attempt.echoes = true }
+	broke, timedOut := attempt{end: endBroken, sent: true}, attempt{end: endTimedOut, sent: true}
+	expired := attempt{end: endAnswered, sent: true, status: 409, mark: markUnknown, expired: true}
 
 	for name, c := range map[string]struct {
 		in   situation
@@ -61,7 +67,9 @@ func TestDecide(t *testing.T) {
 		"read, refused by all":                {with(classRead, attempt{end: endUnreachable}, alone), verdictHold},
 		"read, stale":                         {with(classRead, attempt{end: endBroken, sent: true, reused: true}), verdictAgain},
 		"read, broke":                         {with(classRead, attempt{end: endBroken, sent: true}), verdictElsewhere},
-		"read, broke with all":                {with(classRead, attempt{end: endBroken, sent: true}, alone), verdictFail},
+		"read, broke with all":                {with(classRead, broke, alone), verdictHold},
+		"read, broke with all, late":          {with(classRead, broke, alone, late), verdictFail},
+		"read, broke with all, a second time": {with(classRead, broke, alone, waited), verdictFail},
 		"read, timed out":                     {with(classRead, attempt{end: endTimedOut, sent: true}), verdictElsewhere},
 		"read, timed out with all":            {with(classRead, attempt{end: endTimedOut, sent: true}, alone), verdictFail},
 		"read, timed out, late":               {with(classRead, attempt{end: endTimedOut, sent: true}, late), verdictFail},
@@ -69,6 +77,38 @@ func TestDecide(t *testing.T) {
 		"read, body streamed, 503":            {with(classRead, answered(503, markNone), streamed), verdictAnswer},
 		"read, client left":                   {with(classRead, attempt{end: endClientLeft, sent: true}), verdictFail},
 		"write, client left in a sent stream": {with(classWrite, attempt{end: endClientLeft, sent: true}, streamed), verdictFail},
+
+		"numbered, 200":                              {with(classWrite, answered(200, markNone), numbered, echoed), verdictAnswer},
+		"numbered, 412":                              {with(classWrite, answered(412, markNotApplied), numbered, echoed), verdictAnswer},
+		"numbered, broke":                            {with(classWrite, broke, numbered), verdictReplay},
+		"numbered, broke, a hint":                    {with(classWrite, broke, numbered), verdictReplay},
+		"numbered, broke, stale":                     {with(classWrite, attempt{end: endBroken, sent: true, reused: true}, numbered), verdictReplay},
+		"numbered, broke, late":                      {with(classWrite, broke, numbered, late), verdictFail},
+		"numbered, broke, streamed":                  {with(classWrite, broke, numbered, streamed), verdictFail},
+		"numbered, timed out":                        {with(classWrite, timedOut, numbered), verdictReplay},
+		"numbered, 504 unknown":                      {with(classWrite, answered(504, markUnknown), numbered), verdictReplay},
+		"numbered, 503 unknown":                      {with(classWrite, answered(503, markUnknown), numbered), verdictReplay},
+		"numbered, 504 unknown, late":                {with(classWrite, answered(504, markUnknown), numbered, late), verdictAnswer},
+		"numbered, 409 unknown":                      {with(classWrite, answered(409, markUnknown), numbered), verdictAnswer},
+		"numbered, 503 not applied":                  {with(classWrite, answered(503, markNotApplied), numbered, alone), verdictHold},
+		"numbered, 503 not applied, hint":            {with(classWrite, answered(503, markNotApplied), numbered), verdictElsewhere},
+		"numbered, refused":                          {with(classWrite, attempt{end: endUnreachable}, numbered, alone), verdictHold},
+		"numbered, session expired":                  {with(classWrite, expired, numbered, alone), verdictHold},
+		"numbered, session expired, late":            {with(classWrite, expired, numbered, alone, late), verdictFail},
+		"in doubt, 200":                              {with(classWrite, answered(200, markNone), doubted, echoed), verdictAnswer},
+		"in doubt, 412":                              {with(classWrite, answered(412, markNotApplied), doubted, echoed), verdictAnswer},
+		"in doubt, 200 that speaks of no number":     {with(classWrite, answered(200, markNone), doubted), verdictAnswer},
+		"in doubt, 413 that speaks of no number":     {with(classWrite, answered(413, markNotApplied), doubted), verdictAnswer},
+		"in doubt, 503 not applied":                  {with(classWrite, answered(503, markNotApplied), doubted, alone), verdictReplay},
+		"in doubt, 503 not applied, hint":            {with(classWrite, answered(503, markNotApplied), doubted), verdictElsewhere},
+		"in doubt, 503 not applied, late":            {with(classWrite, answered(503, markNotApplied), doubted, late), verdictFail},
+		"in doubt, 503 not applied under its number": {with(classWrite, answered(503, markNotApplied), doubted, echoed, alone), verdictHold},
+		"in doubt, 504 unknown":                      {with(classWrite, answered(504, markUnknown), doubted, alone), verdictReplay},
+		"in doubt, refused":                          {with(classWrite, attempt{end: endUnreachable}, doubted, alone), verdictReplay},
+		"in doubt, refused, late":                    {with(classWrite, attempt{end: endUnreachable}, doubted, late), verdictFail},
+		"in doubt, broke":                            {with(classWrite, broke, doubted), verdictReplay},
+		"in doubt, stale before a byte":              {with(classWrite, attempt{end: endBroken, reused: true}, doubted), verdictReplay},
+		"in doubt, session expired":                  {with(classWrite, expired, doubted, alone), verdictFail},
 	} {
 		if got := decide(c.in); got != c.want {
 			t.Errorf("%s: verdict %d, want %d", name, got, c.want)
@@ -76,23 +116,57 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// No situation at all lets a write that may have been executed be sent again.
+// No situation at all lets a write that may have been executed be sent again,
+// but under its number, nor ends its doubt but by an answer to that.
 func TestDecideNeverDoublesAWrite(t *testing.T) {
 	t.Parallel()
-	flags := []bool{false, true}
-	for end := endAnswered; end <= endClientLeft; end++ {
+	everySituation(func(s situation) {
+		a := s.attempt
+		notNow := a.end == endAnswered && (a.mark == markNotApplied || a.expired || a.echoes) || !a.sent // this sending did nothing, or all is known
+		before := s.doubt && !(a.end == endAnswered && a.echoes)
+		v := decide(s)
+		switch v {
+		case verdictAnswer, verdictFail:
+		case verdictReplay:
+			if !s.identity || !s.whole || !s.time || a.expired {
+				t.Fatalf("%+v: replayed", s)
+			}
+		default:
+			if notNow && !before {
+				break
+			}
+			if v != verdictElsewhere || !s.identity || !s.others || a.expired { // others keep identities, where it is in doubt
+				t.Fatalf("%+v: verdict %d sends it again", s, v)
+			}
+		}
+		if v == verdictAnswer && a.refuses() && before {
+			t.Fatalf("%+v: a write in doubt is refused", s)
+		}
+		if !s.inDoubt() && (before || !notNow && a.uncertain()) {
+			t.Fatalf("%+v: the doubt is gone", s)
+		}
+	})
+}
+
+// everySituation calls visit with all that can follow a sending of a write.
+func everySituation(visit func(situation)) {
+	bits := 0
+	flag := func() bool { b := bits&1 == 1; bits >>= 1; return b }
+	for end := endAnswered; end <= endFull; end++ {
 		for _, m := range []mark{markNone, markNotApplied, markUnknown} {
-			for _, status := range []int{200, 500, 502, 503, 504} {
-				for i := range 32 {
-					s := situation{
-						class:   classWrite,
-						attempt: attempt{end: end, sent: true, status: status, mark: m, reused: flags[i&1], unready: flags[i>>1&1]},
-						whole:   flags[i>>2&1], others: flags[i>>3&1], time: flags[i>>4&1],
+			for _, status := range []int{200, 409, 500, 502, 503, 504} {
+				for i := range 1 << 11 {
+					bits = i
+					s := situation{class: classWrite, attempt: attempt{end: end, status: status, mark: m, sent: flag(), reused: flag()}}
+					s.whole, s.others, s.time, s.waited = flag(), flag(), flag(), flag()
+					s.identity, s.doubt = flag(), flag()
+					if end == endAnswered { // or there is nothing to say so
+						s.attempt.sent = true
+						s.attempt.unready, s.attempt.echoes, s.attempt.expired = flag(), flag(), flag()
+						s.attempt.echoes = s.attempt.echoes && s.identity && !s.attempt.expired
+						s.attempt.expired = s.attempt.expired && s.identity && status == 409 && m == markUnknown
 					}
-					certain := end == endAnswered && m == markNotApplied
-					if v := decide(s); !certain && v != verdictAnswer && v != verdictFail {
-						t.Fatalf("%+v: verdict %d sends it again", s, v)
-					}
+					visit(s)
 				}
 			}
 		}

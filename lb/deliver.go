@@ -12,7 +12,7 @@ import (
 func (b *Balancer) deliver(x *exchange) error {
 	u, be := x.conn, x.backend
 	resp := &x.ctx.Response
-	x.ans.copyTo(resp, x.isHead)
+	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.session != nil, unknown: x.doubt})
 	if _, err := u.r.Discard(x.ans.size); err != nil {
 		return b.undo(x, err)
 	}
@@ -45,6 +45,7 @@ func (b *Balancer) deliver(x *exchange) error {
 		s.left = length
 	}
 	x.conn, x.streams = nil, true
+	u.breakable.Store(false) // the client gets it as it comes: it cannot be had again
 	if length < 0 && !x.ctx.Request.Header.IsHTTP11() {
 		b.startUnframed(x, s)
 		return nil

@@ -55,6 +55,22 @@ type exchange struct {
 	problem  error  // of reading the client's body
 	attempts int
 	holds    int
+	began    time.Time // the last attempt of a read
+	answers  uint64    // that its backend had given before
+	// strained: the last attempt broke, or timed out, after it was sent.
+	strained bool
+
+	headEnd  int      // where head ends, apart from the empty line
+	numbered bool     // it may carry a number
+	keeps    bool     // the backend picked last keeps identities
+	reign    uint64   // when it was picked
+	session  *session // nil: it has no number
+	sequence uint64   // its number
+	sealed   int      // bytes of head that its identity takes
+	// doubt: it may have been executed, and no answer has said so under its number.
+	doubt    bool
+	extended bool // its hold time began anew with the doubt
+
 	streams  bool      // the answer is still under way when the handler returns
 	left     bool      // the client did not wait
 	charged  int       // of Balancer.buffered
@@ -81,7 +97,7 @@ func (x *exchange) reset() {
 
 // send tries one backend, until the head of its answer is there. On endAnswered
 // x.conn and x.ans hold the answer.
-func (x *exchange) send(ctx context.Context, be *backend, by time.Time, newConn bool) (a attempt) {
+func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.Time, newConn bool) (a attempt) {
 	x.attempts++
 	x.backend, x.err = be, nil
 	be.requests.Add(1)
@@ -102,6 +118,11 @@ func (x *exchange) send(ctx context.Context, be *backend, by time.Time, newConn 
 	u, err := be.pool.get(ctx, connectBy, newConn)
 	if err != nil {
 		x.err = err
+		return attempt{end: endUnreachable}
+	}
+	if x.session != nil && !g.claim(u, be, x.reign) {
+		be.pool.put(u)
+		x.err = errPoolLeft
 		return attempt{end: endUnreachable}
 	}
 	a = x.exchange(u, by)
@@ -147,7 +168,10 @@ func (x *exchange) exchange(u *upstream, by time.Time) attempt {
 	if err != nil || (x.stream != nil && !x.ended) {
 		x.ans.keep = false
 	}
-	return attempt{end: endAnswered, status: x.ans.status, mark: x.ans.mark}
+	return attempt{
+		end: endAnswered, status: x.ans.status, mark: x.ans.mark,
+		echoes: x.session != nil && x.ans.sequence == x.sequence,
+	}
 }
 
 func (x *exchange) broke(err error) attempt {
@@ -274,6 +298,9 @@ func (x *exchange) endLong() {
 	}
 }
 
+// codeSessionUnknown is the error of a node whose cluster knows no such session.
+const codeSessionUnknown = "session_unknown"
+
 // refusal is what a dengine node's error says.
 type refusal struct {
 	Error   string             `json:"error"`
@@ -295,7 +322,7 @@ func (r refusal) passes() bool {
 // want to now.
 type pushback struct{ code, message string }
 
-// peekRefusal reads a 503 of a dengine node without taking it off the
+// peekRefusal reads an error of a dengine node without taking it off the
 // connection.
 func (x *exchange) peekRefusal() refusal {
 	var r refusal

@@ -9,7 +9,8 @@ import (
 const lookEvery = 100 * time.Millisecond
 
 // How often a backend is asked again at most that could not take a request but
-// still seems to be the one for it, and one that said that it has too much to do.
+// still seems to be the one for it, and one that said that it has too much to do
+// or that broke under the request.
 const (
 	askEvery   = 50 * time.Millisecond
 	askPushing = time.Second
@@ -67,68 +68,94 @@ func (b *Balancer) hold(x *exchange) (*backend, waited) {
 		b.held.give(size)
 		x.held += time.Since(began)
 	}()
-	x.tried = x.tried[:0]
-	// A backend that keeps saying it leads and keeps refusing is asked ever
-	// more rarely.
 	if x.holds == 0 {
 		b.held.total.Add(1)
-	} else {
-		most := askEvery
-		if x.pushback != nil {
-			most = askPushing
-		}
-		if w := b.pause(x, min(time.Millisecond<<x.holds, most)); w != waitReady {
-			return nil, w
-		}
 	}
+	restUntil := began.Add(x.rest())
+	last, reign := x.backend, x.reign
+	x.tried = x.tried[:0]
 	x.holds = min(x.holds+1, 10)
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
 	for {
 		v := b.registry.view.Load()
-		if be := b.pick(x, v); be != nil {
-			if clientLeft(x.ctx.Conn()) {
-				b.held.dropped.Add(1)
-				return nil, waitLeft
+		pause := lookEvery
+		be := b.pick(x, v)
+		switch {
+		case be == nil:
+			x.err, x.pushback = nil, nil // now it is for want of a backend that it waits
+		case x.leaderOnly() && (be != last || x.reign != reign):
+			restUntil = time.Time{} // it is another backend that rests
+			fallthrough
+		default:
+			rest := time.Until(restUntil)
+			if rest <= 0 {
+				return be, b.stays(x)
 			}
-			return be, waitReady
+			pause = min(pause, rest)
 		}
-		x.err, x.pushback = nil, nil // now it is for want of a backend that it waits
 		left := time.Until(x.holdUntil)
 		if left <= 0 {
 			return nil, waitExpired
 		}
-		look.Reset(min(left, lookEvery))
+		look.Reset(min(left, pause))
 		select {
 		case <-v.changed:
 		case <-b.overdue:
 			return nil, waitExpired
 		case <-look.C:
-			if clientLeft(x.ctx.Conn()) {
-				b.held.dropped.Add(1)
-				return nil, waitLeft
+			if w := b.stays(x); w != waitReady {
+				return nil, w
 			}
 		}
 	}
 }
 
-// pause waits before a backend is asked again; a change of the routes ends the
-// wait for one that pushes back.
-func (b *Balancer) pause(x *exchange, d time.Duration) waited {
-	t := time.NewTimer(max(0, min(d, time.Until(x.holdUntil))))
-	defer t.Stop()
-	var changed <-chan struct{}
-	if x.pushback != nil {
-		changed = b.registry.view.Load().changed
+// rest is how long the backend of the last attempt is left alone: one that seems
+// to be the right one and yet does not take the request is asked ever more
+// rarely. Another leader is asked at once.
+func (x *exchange) rest() time.Duration {
+	if x.holds == 0 {
+		return 0
 	}
-	select {
-	case <-t.C:
-	case <-changed:
-	case <-b.overdue:
-		return waitExpired
+	most := askEvery
+	if x.pushback != nil || x.strained {
+		most = askPushing
 	}
-	if !time.Now().Before(x.holdUntil) {
-		return waitExpired
+	return min(time.Millisecond<<x.holds, most)
+}
+
+// stays looks whether a waiting request's client is still there.
+func (b *Balancer) stays(x *exchange) waited {
+	if clientLeft(x.ctx.Conn()) {
+		b.held.dropped.Add(1)
+		return waitLeft
 	}
 	return waitReady
+}
+
+// attend waits for ch until a time at most, and looks after the client. Where
+// the client has left, what came is returned all the same.
+func attend[T any](b *Balancer, x *exchange, ch <-chan T, until time.Time) (got T, w waited) {
+	began := time.Now()
+	defer func() { x.held += time.Since(began) }()
+	look := time.NewTimer(lookEvery)
+	defer look.Stop()
+	for {
+		left := time.Until(until)
+		if left <= 0 {
+			return got, waitExpired
+		}
+		look.Reset(min(left, lookEvery))
+		select {
+		case got = <-ch:
+			return got, b.stays(x)
+		case <-b.overdue:
+			return got, waitExpired
+		case <-look.C:
+			if w := b.stays(x); w != waitReady {
+				return got, w
+			}
+		}
+	}
 }

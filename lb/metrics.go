@@ -71,10 +71,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		b.stats.duration[cl].Collect(out)
 	}
-	for v, name := range map[verdict]string{verdictAgain: "again", verdictElsewhere: "elsewhere", verdictHold: "hold"} {
+	for v, name := range map[verdict]string{verdictAgain: "again", verdictElsewhere: "elsewhere", verdictHold: "hold", verdictReplay: "replay"} {
 		emit(counter, "retries_total", "Attempts that were followed by another, by kind.", float64(b.stats.retries[v].Load()), "kind", name)
 	}
 	emit(counter, "writes_in_doubt_total", "Writes answered with an unknown outcome by the balancer.", float64(b.inDoubt.Load()))
+	state, inUse := b.sessions.report()
+	emit(gauge, "session_open", "Whether a session is open, in which writes are numbered.", flag(state == sessionOpen))
+	emit(gauge, "session_writes", "Numbered writes under way now.", float64(inUse))
+	emit(counter, "session_waits_total", "Writes that waited because the session had no number free.", float64(b.sessions.waits.Load()))
+	emit(counter, "session_doubts_total", "Writes that came into doubt: sent, and their answer lost.", float64(b.doubts.Load()))
+	emit(counter, "session_replays_total", "Sendings of writes in doubt, under their number.", float64(b.replays.Load()))
+	emit(counter, "session_broken_off_total", "Numbered writes broken off because another backend took the lead.", float64(b.registry.brokenOff.Load()))
 	emit(gauge, "held_requests", "Requests that wait for a backend now.", float64(b.held.requests.Load()))
 	emit(gauge, "held_bytes", "Bytes of the requests that wait now.", float64(b.held.bytes.Load()))
 	emit(counter, "held_total", "Requests that had to wait.", float64(b.held.total.Load()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +12,13 @@ import (
 var (
 	errPoolClosed = errors.New("backend was removed")
 	errPoolBusy   = errors.New("all connections to the backend are in use")
+	errPoolLeft   = errors.New("another backend leads now")
 )
+
+// maxDials is how many connections to one backend are opened at once. A new
+// leader that gets all the writes that waited for it must not spend its first
+// moments on a thousand handshakes: most are answered sooner over the first few.
+const maxDials = 64
 
 // poolLimits bound a pool. See Config.
 type poolLimits struct {
@@ -29,14 +36,27 @@ type pool struct {
 	mu      sync.Mutex
 	limits  poolLimits
 	closed  bool
-	open    int
+	open    int                    // those that are being opened included
+	dialing int                    // being opened now
 	all     map[*upstream]struct{} // open ones, in use or idle
 	idle    []*upstream
-	waiting []chan *upstream // each gets a connection, or nil for leave to dial, or is closed
+	waiting []chan grant
+
+	dials    context.Context // of those that open one now
+	endDials context.CancelFunc
+}
+
+// grant is what one who waits is given: a connection, or leave to dial where
+// there is neither that nor an error.
+type grant struct {
+	u   *upstream
+	err error
 }
 
 func newPool(addr string, l poolLimits) *pool {
-	return &pool{addr: addr, limits: l, all: make(map[*upstream]struct{})}
+	p := &pool{addr: addr, limits: l, all: make(map[*upstream]struct{})}
+	p.dials, p.endDials = context.WithCancel(context.Background())
+	return p
 }
 
 func (p *pool) configure(l poolLimits) {
@@ -73,7 +93,7 @@ func (p *pool) get(ctx context.Context, deadline time.Time, dial bool) (*upstrea
 
 // take returns an idle connection, or nothing for leave to dial, or a channel
 // to wait on.
-func (p *pool) take(fresh bool) (*upstream, chan *upstream, error) {
+func (p *pool) take(fresh bool) (*upstream, chan grant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -88,54 +108,78 @@ func (p *pool) take(fresh bool) (*upstream, chan *upstream, error) {
 		}
 		// A new one is wanted: it takes the place of this one.
 		p.end(u)
+		p.dialing++
 		return nil, nil, nil
 	}
-	if p.open < p.limits.open {
+	if p.mayDial() {
 		p.open++
+		p.dialing++
 		return nil, nil, nil
 	}
-	wait := make(chan *upstream, 1)
+	wait := make(chan grant, 1)
 	p.waiting = append(p.waiting, wait)
 	return nil, wait, nil
 }
 
-func (p *pool) await(wait chan *upstream, deadline time.Time) (*upstream, error) {
+// mayDial says whether another connection may be opened now; the lock is held.
+func (p *pool) mayDial() bool { return p.open < p.limits.open && p.dialing < maxDials }
+
+// letDial gives those who wait leave to dial, as far as there is room; the lock
+// is held.
+func (p *pool) letDial() {
+	for len(p.waiting) > 0 && !p.closed && p.mayDial() {
+		p.open++
+		p.dialing++
+		p.grant(grant{})
+	}
+}
+
+// grant serves the one who has waited longest; the lock is held.
+func (p *pool) grant(g grant) {
+	p.waiting[0] <- g
+	p.waiting = p.waiting[1:]
+}
+
+func (p *pool) await(wait chan grant, deadline time.Time) (*upstream, error) {
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
 	select {
-	case u, open := <-wait:
-		return served(u, open)
+	case g := <-wait:
+		return g.u, g.err
 	case <-t.C:
 	}
 	p.mu.Lock()
-	for i, w := range p.waiting {
-		if w == wait {
-			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
-			p.mu.Unlock()
-			return nil, errPoolBusy
-		}
+	if i := slices.Index(p.waiting, wait); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.mu.Unlock()
+		return nil, errPoolBusy
 	}
 	p.mu.Unlock()
-	u, open := <-wait // it was served at the last moment
-	return served(u, open)
-}
-
-func served(u *upstream, open bool) (*upstream, error) {
-	if !open {
-		return nil, errPoolClosed
-	}
-	return u, nil
+	g := <-wait // it was served at the last moment
+	return g.u, g.err
 }
 
 func (p *pool) dial(ctx context.Context, deadline time.Time) (*upstream, error) {
+	p.mu.Lock()
+	dials := p.dials
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(dials, cancel)()
 	d := net.Dialer{Deadline: deadline}
 	c, err := d.DialContext(ctx, "tcp", p.addr)
-	if err != nil {
-		p.gone()
-		return nil, err
-	}
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dialing--
+	defer p.letDial()
+	if err != nil {
+		p.open--
+		if dials.Err() != nil {
+			err = errPoolLeft
+		}
+		return nil, err
+	}
 	u := newUpstream(c, p.limits.bufferSize)
 	p.all[u] = struct{}{}
 	return u, nil
@@ -151,45 +195,33 @@ func (p *pool) end(u *upstream) {
 func (p *pool) put(u *upstream) {
 	u.used = true
 	p.mu.Lock()
-	if p.closed || p.open > p.limits.open {
-		p.mu.Unlock()
-		p.drop(u)
-		return
+	defer p.mu.Unlock()
+	u.breakable.Store(false) // under the lock: breakOff must not break the next request
+	switch {
+	case p.closed || p.open > p.limits.open || u.broken:
+		p.lose(u)
+	case len(p.waiting) > 0:
+		p.grant(grant{u: u})
+	case len(p.idle) >= p.limits.idle:
+		p.lose(u)
+	default:
+		u.idle = time.Now()
+		p.idle = append(p.idle, u)
 	}
-	if len(p.waiting) > 0 {
-		p.waiting[0] <- u
-		p.waiting = p.waiting[1:]
-		p.mu.Unlock()
-		return
-	}
-	if len(p.idle) >= p.limits.idle {
-		p.mu.Unlock()
-		p.drop(u)
-		return
-	}
-	u.idle = time.Now()
-	p.idle = append(p.idle, u)
-	p.mu.Unlock()
 }
 
 // drop closes a connection that must not serve again.
 func (p *pool) drop(u *upstream) {
 	p.mu.Lock()
-	p.end(u)
-	p.mu.Unlock()
-	p.gone()
+	defer p.mu.Unlock()
+	p.lose(u)
 }
 
-// gone counts a connection out and lets a waiter dial in its place.
-func (p *pool) gone() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.waiting) > 0 && !p.closed && p.open <= p.limits.open {
-		p.waiting[0] <- nil
-		p.waiting = p.waiting[1:]
-		return
-	}
+// lose closes a connection and lets a waiter dial in its place; the lock is held.
+func (p *pool) lose(u *upstream) {
+	p.end(u)
 	p.open--
+	p.letDial()
 }
 
 // sweep closes connections that have been idle for too long.
@@ -224,10 +256,35 @@ func (p *pool) close() {
 	}
 	p.open -= len(p.idle)
 	p.idle = nil
-	for _, w := range p.waiting {
-		close(w)
+	p.dismiss(errPoolClosed)
+}
+
+// dismiss sends everyone away who waits for a connection or is opening one; the
+// lock is held.
+func (p *pool) dismiss(err error) {
+	for len(p.waiting) > 0 {
+		p.grant(grant{err: err})
 	}
 	p.waiting = nil
+	p.endDials()
+	p.dials, p.endDials = context.WithCancel(context.Background())
+}
+
+// breakOff breaks the connections that were claimed for it, sends those away
+// who wait for one, and says how many it broke.
+func (p *pool) breakOff() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dismiss(errPoolLeft)
+	var n uint64
+	for u := range p.all {
+		if u.breakable.Load() && !u.broken {
+			u.broken = true
+			_ = u.Close()
+			n++
+		}
+	}
+	return n
 }
 
 // abort breaks every connection, those in use included.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/healthcheck"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -129,5 +131,111 @@ func TestAcceptErrorsThatPass(t *testing.T) {
 		if passing(fmt.Errorf("accept: %w", e)) {
 			t.Errorf("%v is tried again for ever", e)
 		}
+	}
+}
+
+// Between the look at the View and the first byte a new leader may be published:
+// either the claim sees it, or the connection is broken.
+func TestClaimOrBreak(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	for i := range cfg.Backends {
+		cfg.Backends[i].HTTP = acceptor(t)
+	}
+	lead := func(g *registry, i int, term uint64) {
+		g.observe(g.backends[i], nil, healthcheck.Observation{Up: true, Report: healthcheck.Report{Primary: true, Term: term}})
+	}
+	far := time.Now().Add(time.Minute)
+	for range 200 {
+		g := newRegistry(context.Background(), cfg, zap.NewNop())
+		lead(g, 0, 1)
+		be, reign := g.backends[0], g.view.Load().reign
+		u, err := be.pool.get(context.Background(), far, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		elected := make(chan struct{})
+		go func() { defer close(elected); lead(g, 1, 2) }()
+		claimed := g.claim(u, be, reign)
+		<-elected
+		be.pool.mu.Lock()
+		broken := u.broken
+		be.pool.mu.Unlock()
+		if claimed && !broken {
+			t.Fatal("the write stays with a leader that was replaced")
+		}
+		be.pool.put(u)
+		if n := be.pool.size(); broken && n != 0 || !broken && n != 1 {
+			t.Fatalf("broken: %v, and %d connections are kept", broken, n)
+		}
+		be.pool.close()
+	}
+}
+
+// A connection that was given back serves somebody else, who did not ask to be
+// broken off; and who waits for one must look for the new leader.
+func TestBreakOffSparesOthers(t *testing.T) {
+	t.Parallel()
+	p := newPool(acceptor(t), poolLimits{open: 1, idle: 1, idleFor: time.Minute, bufferSize: 4096})
+	far := time.Now().Add(time.Minute)
+	get := func() *upstream {
+		t.Helper()
+		u, err := p.get(context.Background(), far, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	u := get()
+	u.breakable.Store(true)
+	p.put(u)
+	if again := get(); again != u {
+		t.Fatal("the connection was not kept")
+	}
+	waiting := p.want(far)
+	p.waiters(t, 1)
+	if n := p.breakOff(); n != 0 {
+		t.Errorf("%d were broken off", n)
+	}
+	if err := <-waiting; !errors.Is(err, errPoolLeft) {
+		t.Errorf("who waited got %v", err)
+	}
+	if _, err := u.Conn.Write([]byte("x")); err != nil {
+		t.Errorf("the other request's connection: %v", err)
+	}
+}
+
+// A backend is not drowned in handshakes, and whoever is not let dial gets the
+// first connection that is free.
+func TestPoolDialsAFewAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPool(acceptor(t), poolLimits{open: 10 * maxDials, idle: 1, idleFor: time.Minute, bufferSize: 4096})
+	far := time.Now().Add(time.Minute)
+	u, err := p.get(context.Background(), far, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.open, p.dialing = p.open+maxDials, maxDials
+	p.mu.Unlock()
+	first := p.want(far)
+	p.waiters(t, 1)
+	second := p.want(far)
+	p.waiters(t, 2)
+	p.put(u) // goes to the first, who drops it
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	p.waiters(t, 1)
+	p.mu.Lock()
+	p.dialing--
+	p.letDial()
+	p.mu.Unlock()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	p.waiters(t, 0)
+	if p.dialing != maxDials-1 || p.size() != maxDials {
+		t.Errorf("%d are being dialled, %d open", p.dialing, p.size())
 	}
 }

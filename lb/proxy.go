@@ -47,6 +47,7 @@ func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 
 // release gives back what the request took of the balancer's budgets.
 func (b *Balancer) release(x *exchange) {
+	x.finishNumber()
 	b.buffered.Add(-int64(x.charged))
 	x.charged = 0
 	x.endLong()
@@ -108,7 +109,9 @@ func (b *Balancer) prepare(x *exchange) bool {
 		length = framingNone
 	}
 	x.length = length
+	x.numbered = x.mayNumber(target)
 	x.head = x.hw.write(x.head, ctx, target, length, cfg.TrustForwarded)
+	x.headEnd = len(x.head) - len("\r\n")
 	if x.stream == nil && len(x.body) <= joinBody {
 		x.head = append(x.head, x.body...)
 	}
@@ -128,14 +131,16 @@ func (b *Balancer) route(x *exchange) {
 			}
 			newConn = false
 		}
-		a := x.send(b.ctx, be, b.attemptBy(x, be), newConn)
+		if w := b.identify(x); w != waitReady {
+			b.giveUp(x, w)
+			return
+		}
+		if x.doubt {
+			b.replays.Add(1)
+		}
+		a := x.send(b.ctx, b.registry, be, b.attemptBy(x, be), newConn)
 		b.learn(x, &a)
-		verdict := decide(situation{
-			class: x.class, attempt: a,
-			whole:  x.stream == nil || !a.sent,
-			others: b.alternative(x) != nil,
-			time:   time.Now().Before(b.triesEnd(x, a)),
-		})
+		verdict := b.judge(x, a)
 		if verdict == verdictAnswer {
 			err := b.deliver(x)
 			if err == nil {
@@ -144,8 +149,7 @@ func (b *Balancer) route(x *exchange) {
 			a = x.broke(err)
 			a.sent = true
 			be.errors.Add(1)
-			verdict = decide(situation{class: x.class, attempt: a, whole: x.stream == nil,
-				others: b.alternative(x) != nil, time: time.Now().Before(b.triesEnd(x, a))})
+			verdict = b.judge(x, a)
 		} else if a.end == endAnswered {
 			x.discard()
 		}
@@ -154,8 +158,9 @@ func (b *Balancer) route(x *exchange) {
 			newConn = true
 		case verdictElsewhere:
 			be = b.alternative(x)
+			x.aim(be, b.registry.view.Load())
 			x.follow()
-		case verdictHold:
+		case verdictHold, verdictReplay:
 			be = nil
 		default:
 			b.fail(x, a)
@@ -163,6 +168,26 @@ func (b *Balancer) route(x *exchange) {
 		}
 		b.retried(verdict)
 	}
+}
+
+// judge says what follows an attempt, and whether the write is in doubt now.
+func (b *Balancer) judge(x *exchange, a attempt) verdict {
+	s := situation{
+		class: x.class, attempt: a,
+		whole: x.stream == nil || !a.sent, waited: x.holds > 0,
+		identity: x.session != nil, doubt: x.doubt,
+	}
+	if x.doubt = s.inDoubt(); x.doubt && !s.doubt {
+		b.doubts.Add(1)
+		if x.session != nil && a.end != endTimedOut && !x.extended {
+			// It begins to wait for a leader only now; once, or a backend that
+			// breaks every answer would have it for ever.
+			x.holdUntil, x.extended = time.Now().Add(x.set.cfg.HoldTimeout), true
+		}
+	}
+	s.others = b.alternative(x) != nil
+	s.time = time.Now().Before(b.triesEnd(x, a))
+	return decide(s)
 }
 
 // triesEnd is until when another attempt may begin.
@@ -185,6 +210,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 		by = x.readBy
 	}
 	x.tried = append(x.tried, be)
+	x.began, x.answers = now, be.sideline.visit()
 	if x.stream != nil || x.hw.upgrade != nil || b.registry.view.Load().reader(0, x.tried) == nil {
 		return by
 	}
@@ -196,10 +222,25 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 
 // pick finds the backend for a request's next attempt, or nil.
 func (b *Balancer) pick(x *exchange, v *View) *backend {
-	if x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader {
-		return v.leader()
+	if !x.leaderOnly() {
+		return v.reader(b.turn.Add(1), x.tried)
 	}
-	return v.reader(b.turn.Add(1), x.tried)
+	be := v.leader()
+	x.aim(be, v)
+	if x.doubt && !x.keeps {
+		return nil // it would execute the write once more
+	}
+	return be
+}
+
+// leaderOnly says whether nobody but the leader may get the request.
+func (x *exchange) leaderOnly() bool {
+	return x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader
+}
+
+// aim notes what v says of the backend that a write goes to.
+func (x *exchange) aim(be *backend, v *View) {
+	x.keeps, x.reign = x.numbered && v.keeps(be), v.reign
 }
 
 // maxHints bounds how often one request follows nodes that point at each other.
@@ -207,8 +248,8 @@ const maxHints = 2
 
 // alternative is where the request could go at once after the attempt before.
 func (b *Balancer) alternative(x *exchange) *backend {
-	if x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader {
-		if x.hint != nil && x.hints < maxHints {
+	if x.leaderOnly() {
+		if x.hint != nil && x.hints < maxHints && (!x.doubt || b.registry.view.Load().keeps(x.hint)) {
 			return x.hint
 		}
 		return nil
@@ -232,17 +273,26 @@ func (x *exchange) follow() {
 // not be able to take it from everyone else.
 func (b *Balancer) learn(x *exchange, a *attempt) {
 	x.hint, x.pushback = nil, nil
+	x.strained = a.sent && a.end != endAnswered
 	switch a.end {
 	case endUnreachable:
 		switch {
 		case isRefused(x.err):
 			b.registry.doubt(x.backend)
-		case !errors.Is(x.err, errPoolBusy) && !errors.Is(x.err, errPoolClosed):
+		case !errors.Is(x.err, errPoolBusy) && !errors.Is(x.err, errPoolClosed) && !errors.Is(x.err, errPoolLeft):
 			b.registry.poke(x.backend)
 		}
 	case endBroken, endTimedOut:
 		b.registry.poke(x.backend)
+		if a.end == endTimedOut && x.class == classRead {
+			x.backend.sideline.strike(x.began, x.answers)
+		}
 	case endAnswered:
+		x.backend.sideline.answered()
+		if a.status == fasthttp.StatusConflict && a.mark == markUnknown && x.session != nil {
+			b.learnExpiry(x, a)
+			return
+		}
 		if a.status != fasthttp.StatusServiceUnavailable || !x.ans.dengine && a.mark == markNone {
 			return
 		}
@@ -259,5 +309,18 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 			x.hint = b.registry.view.Load().follow(r.Leader, x.backend)
 		}
 		b.registry.doubt(x.backend)
+	}
+}
+
+// learnExpiry looks whether a conflict says that the cluster does not know the
+// session. The write was not executed then, by this sending.
+func (b *Balancer) learnExpiry(x *exchange, a *attempt) {
+	if x.peekRefusal().Error != codeSessionUnknown {
+		return
+	}
+	a.expired, a.echoes = true, false
+	b.sessions.lost(x.session)
+	if !x.doubt {
+		x.unseal() // it takes a number of the next session
 	}
 }

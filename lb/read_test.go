@@ -63,8 +63,6 @@ func TestReadIsRetriedOnAnotherNode(t *testing.T) {
 	}
 }
 
-// When every node says the same, the client gets that answer, each node having
-// been asked once.
 // To hold nothing is not to fail over nowhere.
 func TestReadFailsOverWithoutHolding(t *testing.T) {
 	t.Parallel()
@@ -88,6 +86,8 @@ func TestReadFailsOverWithoutHolding(t *testing.T) {
 	}
 }
 
+// When every node says the same, the client gets that answer, each node having
+// been asked once.
 func TestReadAsksEachNodeOnce(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t)
@@ -166,8 +166,9 @@ func TestHungNodeDoesNotStallTheRest(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if hung.Load() == 0 {
-		t.Error("no read met the hung node: the test shows nothing")
+	// Those that met it side by side, and then perhaps one or another to see.
+	if n := hung.Load(); n == 0 || n > 24 {
+		t.Errorf("%d of 64 reads met the hung node", n)
 	}
 }
 

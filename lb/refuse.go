@@ -42,19 +42,27 @@ func refuse(x *exchange, p *edge.Problem) {
 	}
 }
 
-// giveUp answers a request that waited in vain. No byte of it is with any
-// backend that may still execute it.
+// giveUp answers a request that waited in vain. Unless it is in doubt, no byte of
+// it is with any backend that may still execute it.
 func (b *Balancer) giveUp(x *exchange, w waited) {
 	p := &edge.Problem{Status: fasthttp.StatusServiceUnavailable}
+	x.left = w == waitLeft
 	switch {
+	case x.doubt:
+		b.failInDoubt(x, &edge.Problem{
+			Status: fasthttp.StatusGatewayTimeout, Code: "outcome_unknown", Close: x.left,
+			Message: "the leader was lost before it answered, and no other one said what became of the write",
+		})
+		return
 	case w == waitLeft:
-		x.left = true
 		p.Code, p.Close = "client_left", true
 		p.Message = "the connection was closed while the request waited: it was not sent; keep both halves open until the answer"
 	case w == waitFull:
 		p.Code, p.Message = "overloaded", "too many requests wait for a backend already: send the request again later"
 	case errors.Is(x.err, errPoolBusy):
 		p.Code, p.Message = "overloaded", "all connections to the backend are in use: send the request again later"
+	case errors.Is(x.err, errWindowFull):
+		p.Code, p.Message = "overloaded", "too many writes are under way: send the request again later"
 	case errors.Is(x.err, errLongBusy):
 		p.Code, p.Message = "overloaded", "the backend has as many streams as it may have: send the request again later"
 	case x.pushback != nil:
@@ -81,7 +89,7 @@ func (b *Balancer) fail(x *exchange, a attempt) {
 		x.setOutcome(a)
 		return
 	}
-	if !a.sent {
+	if !a.sent || a.end == endAnswered {
 		b.giveUp(x, waitExpired)
 		return
 	}
@@ -91,15 +99,23 @@ func (b *Balancer) fail(x *exchange, a attempt) {
 		p = &edge.Problem{Status: fasthttp.StatusGatewayTimeout, Code: "upstream_timeout",
 			Message: "the backend did not answer in time"}
 	}
-	if x.class == classWrite {
-		p.Message += ": the write may have been applied, look before sending it again"
-		b.inDoubt.Add(1)
+	if x.doubt {
+		b.failInDoubt(x, p)
+		return
 	}
 	if x.stream != nil && !x.ended {
 		p.Close = true // the rest of the body would be taken for the next request
 	}
 	p.Write(x.ctx)
-	x.setOutcome(a)
+}
+
+// failInDoubt answers a write of which nobody knows whether it was executed.
+func (b *Balancer) failInDoubt(x *exchange, p *edge.Problem) {
+	b.inDoubt.Add(1)
+	p.Message += ": the write may have been applied, look before sending it again"
+	p.Close = p.Close || x.stream != nil && !x.ended
+	p.Write(x.ctx)
+	x.ctx.Response.Header.Set(headerOutcome, outcomeUnknown)
 }
 
 func (x *exchange) setOutcome(a attempt) {

@@ -19,6 +19,7 @@ type registry struct {
 	view atomic.Pointer[View]
 
 	elections atomic.Uint64 // how often the leader changed
+	brokenOff atomic.Uint64 // numbered writes that a new leader broke off
 
 	mu       sync.Mutex
 	cfg      Config
@@ -198,10 +199,35 @@ func (g *registry) publish() {
 	g.view.Store(v)
 	if old != nil {
 		close(old.changed)
+		if v.reign != old.reign {
+			g.breakOff(v.led)
+		}
 		if v.leaderAddr() != old.leaderAddr() {
 			g.tell(v)
 		}
 	}
+}
+
+// breakOff ends what a new leader makes pointless at all other backends: the
+// numbered writes in flight there, which the new leader takes as well, and the
+// wait for a connection. So a leader that hangs costs nobody a timeout. The
+// lock is held, and the View is published.
+func (g *registry) breakOff(leader *backend) {
+	for _, be := range slices.Concat(g.backends, g.retired) {
+		if be != leader {
+			g.brokenOff.Add(be.pool.breakOff())
+		}
+	}
+}
+
+// claim makes a connection one that breakOff breaks, and says whether it is too
+// late: another backend leads by now. It must come before the first byte is
+// sent. Either breakOff finds the claim, or the claim finds the View that was
+// published before.
+func (g *registry) claim(u *upstream, be *backend, reign uint64) bool {
+	u.breakable.Store(true)
+	v := g.view.Load()
+	return v.reign == reign || v.led == be
 }
 
 func (g *registry) tell(v *View) {

@@ -17,6 +17,8 @@ type Node struct {
 	Role    healthcheck.Role
 	Term    uint64
 	Applied uint64
+	// Identities says that it executes a write that carries an identity once.
+	Identities bool
 	// Suspect says that a request has shown the last report to be wrong: the
 	// backend refused a write as not the leader, or refused the connection. It
 	// is out until its next report.
@@ -32,6 +34,9 @@ type View struct {
 	Leader  int    // index in Nodes; -1: none is known
 	Term    uint64 // highest of any leader so far
 	Readers []int  // indexes in Nodes of those that can serve reads
+
+	led   *backend // the last one that led, whether or not it does now
+	reign uint64   // how often led has changed
 
 	// changed is closed once a View that routes otherwise was published.
 	changed chan struct{}
@@ -50,12 +55,24 @@ func newView(nodes []Node, old *View) *View {
 	if v.Leader >= 0 {
 		v.Term = nodes[v.Leader].Term
 	}
+	v.succeed(old)
 	for i, n := range nodes {
 		if n.Up && n.Ready && !n.Suspect {
 			v.Readers = append(v.Readers, i)
 		}
 	}
 	return v
+}
+
+// succeed counts reigns. A backend that is elected again only goes on with its
+// own: what is in flight to it may still be answered.
+func (v *View) succeed(old *View) {
+	if old != nil {
+		v.led, v.reign = old.led, old.reign
+	}
+	if be := v.leader(); be != nil && be != v.led {
+		v.led, v.reign = be, v.reign+1
+	}
 }
 
 // leaderOf picks the one with the highest term, from floor on, of those that
@@ -94,6 +111,11 @@ func (v *View) leader() *backend {
 	return v.Nodes[v.Leader].backend
 }
 
+// keeps says whether a backend keeps the identities of writes.
+func (v *View) keeps(be *backend) bool {
+	return slices.ContainsFunc(v.Nodes, func(n Node) bool { return n.backend == be && n.Up && n.Identities })
+}
+
 // leaderAddr is its HTTP address, or "".
 func (v *View) leaderAddr() string {
 	if v == nil || v.Leader < 0 {
@@ -102,16 +124,22 @@ func (v *View) leaderAddr() string {
 	return v.Nodes[v.Leader].HTTP
 }
 
-// reader is the turn-th reader that is not among the tried ones, or nil.
+// reader is the turn-th reader that is not among the tried ones, or nil. One on
+// the sideline comes last.
 func (v *View) reader(turn uint64, tried []*backend) *backend {
 	n := uint64(len(v.Readers))
+	var aside *backend
 	for i := range n {
 		be := v.Nodes[v.Readers[(turn+i)%n]].backend
-		if !slices.Contains(tried, be) {
+		switch {
+		case slices.Contains(tried, be):
+		case be.sideline.admits():
 			return be
+		case aside == nil:
+			aside = be
 		}
 	}
-	return nil
+	return aside
 }
 
 // follow resolves a leader hint that refuser gave: a backend that is up, known

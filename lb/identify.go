@@ -1,0 +1,122 @@
+package lb
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// errWindowFull says that a write found no free number.
+var errWindowFull = errors.New("too many numbered writes are in flight")
+
+// ownPath begins the paths of what nodes and balancers say to each other. A
+// client's request to one is passed on, but never in the balancer's name.
+var ownPath = []byte("/dengine/")
+
+// mayNumber says whether a request may carry a number: a write that goes to the
+// leader and can be sent again from its first byte.
+func (x *exchange) mayNumber(target []byte) bool {
+	cfg := &x.set.cfg
+	return cfg.Identities && cfg.WritePolicy == WriteLeader && x.class == classWrite &&
+		x.stream == nil && x.hw.upgrade == nil && !bytes.HasPrefix(target, ownPath)
+}
+
+// identify gives a write its number before it is first sent to a backend that
+// keeps identities. It may have to wait, for the session or for the window, and
+// then looks whether the client is still there.
+func (b *Balancer) identify(x *exchange) waited {
+	switch {
+	case !x.numbered:
+		return waitReady
+	case !x.keeps: // never in doubt: pick would not have picked it
+		x.unseal()
+		return waitReady
+	}
+	for x.session == nil {
+		s, changed, until := b.sessions.get()
+		if s == nil {
+			switch _, w := attend(b, x, changed, earlier(until, x.holdUntil)); w {
+			case waitReady:
+				continue
+			case waitExpired: // it goes without
+				return waitReady
+			default:
+				return w
+			}
+		}
+		t, w := b.number(x, s)
+		if w != waitReady {
+			return w
+		}
+		if t.number > 0 {
+			x.seal(s, t)
+		}
+	}
+	return waitReady
+}
+
+// number takes a number, and waits for one as long as the write may be held,
+// or for a connection. None means that the session is over.
+func (b *Balancer) number(x *exchange, s *session) (ticket, waited) {
+	t, ch := s.take()
+	if ch == nil {
+		return t, waitReady
+	}
+	b.sessions.waits.Add(1)
+	until := time.Now().Add(x.set.cfg.ConnectTimeout)
+	if until.Before(x.holdUntil) {
+		until = x.holdUntil
+	}
+	t, w := attend(b, x, ch, until)
+	switch {
+	case w == waitReady:
+		return t, w
+	case t.number > 0: // it came, but its client has left
+		s.finish(t.number)
+	default:
+		s.leave(ch)
+		x.err = errWindowFull
+	}
+	return ticket{}, w
+}
+
+// seal puts the lines of an identity into the head. They stay as they are in
+// every later sending.
+func (x *exchange) seal(s *session, t ticket) {
+	var buf [128]byte
+	lines := append(buf[:0], "Dengine-Session: "...)
+	lines = append(lines, s.id...)
+	lines = append(lines, "\r\nDengine-Sequence: "...)
+	lines = strconv.AppendUint(lines, t.number, 10)
+	lines = append(lines, "\r\nDengine-Acked: "...)
+	lines = strconv.AppendUint(lines, t.acked, 10)
+	lines = append(lines, '\r', '\n')
+	x.head = slices.Insert(x.head, x.headEnd, lines...)
+	x.session, x.sequence, x.sealed = s, t.number, len(lines)
+}
+
+// unseal takes the identity away again. It must not be in doubt.
+func (x *exchange) unseal() {
+	if x.session == nil {
+		return
+	}
+	x.head = slices.Delete(x.head, x.headEnd, x.headEnd+x.sealed)
+	x.finishNumber()
+}
+
+// finishNumber gives the number back: nobody will ask for its answer any more.
+func (x *exchange) finishNumber() {
+	if x.session != nil {
+		x.session.finish(x.sequence)
+		x.session, x.sequence, x.sealed = nil, 0, 0
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,260 @@
+package lb_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/healthcheck"
+	"github.com/valyala/fasthttp"
+)
+
+func TestWritesAreNumbered(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	p := k.start(t, config(k.nodes...))
+	c := client(t)
+	// What a client says of identities is not the balancer's word.
+	r := do(t, c, "PUT", p.url("/kv/a"), "x", "Dengine-Session", strings.Repeat("0", 32), "Dengine-Sequence", "7", "Dengine-Acked", "3")
+	if r.status != 200 || r.body != "/kv/a" {
+		t.Fatalf("got %+v", r)
+	}
+	for name := range r.header {
+		if strings.EqualFold(name, "Dengine-Sequence") || strings.EqualFold(name, "Dengine-Session") {
+			t.Errorf("the client was told %s", name)
+		}
+	}
+	do(t, c, "POST", p.url("/kv/b"), strings.Repeat("x", 100_000))
+	do(t, c, "DELETE", p.url("/kv/c"), "")
+	k.locked(func() {
+		for path, want := range map[string]string{"/kv/a": " 1", "/kv/b": " 2", "/kv/c": " 3"} {
+			if k.numbers[path][k.opened[0]+want] != 1 {
+				t.Errorf("%s came under %v", path, k.numbers[path])
+			}
+		}
+	})
+	if s := p.Status().Session; s.State != "open" || s.InFlight != 0 || s.Replays != 0 || s.Doubts != 0 {
+		t.Errorf("session: %+v", s)
+	}
+}
+
+// A client must not close or renew the balancer's session with the balancer's name.
+func TestClientsHaveNoSessions(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	p := k.start(t, config(k.nodes...))
+	for _, method := range []string{"DELETE", "PUT", "POST"} {
+		r := do(t, client(t), method, p.url("/dengine/session"), "", "Dengine-Session", "new")
+		if r.status == 200 {
+			t.Errorf("%s: %+v", method, r)
+		}
+	}
+	k.locked(func() {
+		if len(k.closed) != 0 || len(k.opened) != 1 || len(k.renewals) != 0 {
+			t.Errorf("opened %d, closed %d, renewed %d", len(k.opened), len(k.closed), len(k.renewals))
+		}
+	})
+}
+
+func TestIdleSessionIsRenewedAndClosed(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.timeout = 90
+	p := k.start(t, config(k.nodes...))
+	do(t, client(t), "PUT", p.url("/kv/a"), "x")
+	eventually(t, "renewals", func() (done bool) {
+		k.locked(func() { done = len(k.renewals) >= 3 && k.renewals[len(k.renewals)-1] == 1 })
+		return done
+	})
+	p.stop()
+	p.ended(t)
+	k.locked(func() {
+		if len(k.opened) != 1 || len(k.closed) != 1 || k.closed[0] != k.opened[0] {
+			t.Errorf("opened %d, closed %d", len(k.opened), len(k.closed))
+		}
+	})
+	// One that starts anew has another session.
+	again := k.start(t, config(k.nodes...))
+	do(t, client(t), "PUT", again.url("/kv/a"), "x")
+	k.locked(func() {
+		if len(k.opened) != 2 || k.opened[0] == k.opened[1] || k.numbers["/kv/a"][k.opened[1]+" 1"] != 1 {
+			t.Errorf("opened %d, the write came under %v", len(k.opened), k.numbers["/kv/a"])
+		}
+	})
+}
+
+func TestWriteWaitsForTheSession(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.slowOpen = make(chan struct{})
+	p := start(t, config(k.nodes...))
+	p.settled(t, 3, "n1")
+	p.session(t, "opening")
+	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
+	eventually(t, "the write to arrive", func() bool { return p.Status().Requests.InFlight == 1 })
+	close(k.slowOpen)
+	if r := await(t, answer); r.status != 200 {
+		t.Fatalf("got %+v", r)
+	}
+	k.locked(func() {
+		if len(k.numbers["/kv/a"]) != 1 {
+			t.Error("it went without a number")
+		}
+	})
+}
+
+// But not for long.
+func TestWriteGoesWithoutASession(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*keepers)
+		state  string
+	}{
+		"slow":        {func(k *keepers) { k.slowOpen = make(chan struct{}) }, "opening"},
+		"full":        {func(k *keepers) { k.refuse = true }, "refused"},
+		"none is had": {func(k *keepers) { k.nodes[0].set(func(r *healthcheck.Report) { r.Identities = false }) }, "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := startKeepers(t)
+			c.change(k)
+			if k.slowOpen != nil {
+				t.Cleanup(func() { close(k.slowOpen) })
+			}
+			p := start(t, config(k.nodes...))
+			p.settled(t, 3, "n1")
+			p.session(t, c.state)
+			for range 3 {
+				if r := do(t, client(t), "PUT", p.url("/kv/a"), "x"); r.status != 200 {
+					t.Fatalf("got %+v", r)
+				}
+			}
+			if s := p.Status().Session; s.State != c.state {
+				t.Errorf("session: %+v", s)
+			}
+			k.locked(func() {
+				if k.plain["/kv/a"] != 3 {
+					t.Errorf("%d came without a number, others under %v", k.plain["/kv/a"], k.numbers["/kv/a"])
+				}
+			})
+		})
+	}
+}
+
+func TestIdentitiesCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	cfg := config(k.nodes...)
+	p := k.start(t, cfg)
+	write := func(path string) {
+		t.Helper()
+		if r := do(t, client(t), "PUT", p.url(path), "x"); r.status != 200 {
+			t.Fatalf("got %+v", r)
+		}
+	}
+	cfg.Identities = false
+	if err := p.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	p.session(t, "off")
+	write("/kv/off")
+	cfg.Identities = true
+	if err := p.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	p.session(t, "open")
+	write("/kv/on")
+	k.locked(func() {
+		if k.plain["/kv/off"] != 1 || len(k.numbers["/kv/on"]) != 1 || len(k.opened) != 2 {
+			t.Errorf("off: %d plain; on: %v; %d opened", k.plain["/kv/off"], k.numbers["/kv/on"], len(k.opened))
+		}
+	})
+}
+
+// A write of a session that has expired was not executed. It moves to the next
+// one, but only where no sending before is in doubt.
+func TestSessionExpires(t *testing.T) {
+	t.Parallel()
+	expire := func(k *keepers) { k.locked(func() { clear(k.sessions) }) }
+	t.Run("never in doubt", func(t *testing.T) {
+		t.Parallel()
+		k := startKeepers(t)
+		p := k.start(t, config(k.nodes...))
+		expire(k)
+		if r := do(t, client(t), "PUT", p.url("/kv/a"), "x"); r.status != 200 || r.body != "/kv/a" {
+			t.Fatalf("got %+v", r)
+		}
+		k.once(t, "/kv/a", 2)
+		k.locked(func() {
+			if len(k.opened) != 2 || k.numbers["/kv/a"][k.opened[0]+" 1"] != 1 || k.numbers["/kv/a"][k.opened[1]+" 1"] != 1 {
+				t.Errorf("opened %d; it came under %v", len(k.opened), k.numbers["/kv/a"])
+			}
+		})
+	})
+	t.Run("in doubt", func(t *testing.T) {
+		t.Parallel()
+		k := startKeepers(t)
+		p := k.start(t, config(k.nodes...))
+		k.fail(k.nodes[0], fault{after: func(ctx *fasthttp.RequestCtx) bool {
+			expire(k)
+			k.elect(k.nodes[1], 3)
+			return hangUp(ctx)
+		}})
+		r := do(t, client(t), "PUT", p.url("/kv/a"), "x")
+		if r.status != 504 || r.header.Get("Dengine-Outcome") != "unknown" || r.code() != "outcome_unknown" {
+			t.Errorf("got %+v", r)
+		}
+		k.once(t, "/kv/a", 2)
+		eventually(t, "another session", func() bool { return p.Status().Session.State == "open" })
+	})
+	t.Run("while idle", func(t *testing.T) {
+		t.Parallel()
+		k := startKeepers(t)
+		k.timeout = 90
+		p := k.start(t, config(k.nodes...))
+		expire(k)
+		eventually(t, "another session", func() (done bool) {
+			k.locked(func() { done = len(k.opened) == 2 })
+			return done && p.Status().Session.State == "open"
+		})
+	})
+}
+
+// A write that finds no number free waits for one; it was never sent.
+func TestWindowIsFull(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.window = 2
+	cfg := config(k.nodes...)
+	cfg.HoldTimeout, cfg.ConnectTimeout = 200*time.Millisecond, 200*time.Millisecond
+	p := k.start(t, cfg)
+	release := make(chan struct{})
+	k.fail(k.nodes[0], fault{after: func(*fasthttp.RequestCtx) bool { <-release; return true }})
+	first, second := async(client(t), "PUT", p.url("/kv/1"), "x"), async(client(t), "PUT", p.url("/kv/2"), "x")
+	eventually(t, "both to be in flight", func() bool { return p.Status().Session.InFlight == 2 })
+	r := do(t, client(t), "PUT", p.url("/kv/3"), "x")
+	if r.status != 503 || r.code() != "overloaded" || r.header.Get("Dengine-Outcome") != "not-applied" || r.header.Get("Retry-After") == "" {
+		t.Errorf("the third got %+v", r)
+	}
+	gone := dial(t, p.Addr())
+	write(t, gone, "PUT /kv/4 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+	eventually(t, "the fourth to wait", func() bool { return p.Status().Session.Waits == 2 })
+	_ = gone.Close()
+	eventually(t, "its end", func() bool { return p.Status().Requests.InFlight == 2 })
+	fifth := async(client(t), "PUT", p.url("/kv/5"), "x")
+	eventually(t, "the fifth to wait", func() bool { return p.Status().Session.Waits == 3 })
+	close(release)
+	for i, ch := range []<-chan reply{first, second, fifth} {
+		if r := await(t, ch); r.status != 200 {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	k.locked(func() {
+		if k.arrived["/kv/3"]+k.arrived["/kv/4"] != 0 {
+			t.Error("a write without a number was sent")
+		}
+	})
+	if s := p.Status().Session; s.InFlight != 0 {
+		t.Errorf("%d numbers are in use", s.InFlight)
+	}
+}
