@@ -166,7 +166,7 @@ func failover(c *harness.Cluster, s sample) {
 		}
 		l.saidWhatBecameOfThem(c.T)
 	}
-	sameState(c)
+	c.WaitSame()
 	for key, acked := range l.keys {
 		for _, p := range c.Nodes {
 			a := c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key, "")
