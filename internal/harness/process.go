@@ -2,7 +2,10 @@ package harness
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -116,6 +119,20 @@ func (p *Process) current() (*exec.Cmd, chan struct{}) {
 func (p *Process) Signal(s syscall.Signal) {
 	if cmd, _ := p.current(); p.Running() {
 		_ = cmd.Process.Signal(s) // it may just have ended
+	}
+}
+
+// Fault causes a fault in a node built with Options.Faults, such as "hang" or
+// "error" of its disk; "" heals it.
+func (p *Process) Fault(what string) {
+	p.t.Helper()
+	file := filepath.Join(p.Dir, "fault")
+	err := os.Remove(file)
+	if what != "" {
+		err = os.WriteFile(file, []byte(what), 0o600)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.t.Fatalf("fault %q in %s: %v", what, p.Name, err)
 	}
 }
 

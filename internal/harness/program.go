@@ -176,22 +176,24 @@ func (p *Program) Keep(name, text string) {
 	if p.Halted() {
 		return
 	}
-	path, err := p.logFile(name)
+	dir, err := p.logFolder()
 	if err == nil {
-		err = os.WriteFile(path, []byte(text), 0o600)
+		err = os.WriteFile(filepath.Join(dir, name+".log"), []byte(text), 0o600)
 	}
 	if err != nil {
 		p.Errorf("keep the log of %s: %v", name, err)
-		return
 	}
-	p.Logf("what %s printed is in %s", name, path)
 }
 
-func (p *Program) logFile(name string) (path string, err error) {
+// logFolder returns the folder, which it makes and tells of the first time.
+func (p *Program) logFolder() (string, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.logs == "" {
-		p.logs, err = os.MkdirTemp("", "dengine-logs-")
+	dir, err := p.logs, error(nil)
+	if dir == "" {
+		dir, err = os.MkdirTemp("", "dengine-logs-")
+		p.logs = dir
+		defer p.Logf("what the processes printed is kept in %s", dir)
 	}
-	return filepath.Join(p.logs, name+".log"), err
+	p.mu.Unlock()
+	return dir, err
 }
