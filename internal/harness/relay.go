@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -97,6 +98,26 @@ func (r *relay) nodeListens() bool {
 	return true
 }
 
+// nodeDied says whether the node's port refuses, after it has ended a connection.
+// A dying process's kernel ends its connections before it closes the ports that
+// it listened on: a dial in between is accepted, and then reset.
+func (r *relay) nodeDied() bool {
+	for {
+		c, err := net.Dial("tcp", r.target)
+		if err != nil {
+			return true
+		}
+		err = c.SetReadDeadline(time.Now().Add(relayPause))
+		if err == nil {
+			_, err = c.Read(make([]byte, 1))
+		}
+		c.Close()
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+	}
+}
+
 // open makes ln the listener, unless the node was refused or the relay closed
 // since.
 func (r *relay) open(ln net.Listener) bool {
@@ -170,7 +191,7 @@ func (r *relay) carry(c net.Conn) {
 	}
 	r.wg.Go(func() {
 		err := r.pump(c, back, link{r.node, caller}, nil, gone)
-		if !r.nodeListens() {
+		if r.nodeDied() {
 			r.shut() // before the caller learns of the end, so that whoever looks finds the port refusing
 		}
 		end(err)

@@ -3,6 +3,8 @@ package harness_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"syscall"
@@ -118,6 +120,38 @@ func TestRelayRefuses(t *testing.T) {
 		way.heal()
 		harness.Eventually(t, way.name+": the port to be back", get)
 		c.WaitReady()
+	}
+}
+
+// Whoever sees a dead node's connection end finds its port refusing right then:
+// that is how crash detection tells death from a broken connection.
+func TestRelayRefusesBeforeItHangsUp(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Options{Relays: true, NoLB: true})
+	for _, p := range c.Followers() {
+		known := knownHTTP(t, c, p)
+		conn, err := net.Dial("tcp", known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// An answer shows that the connection has reached the node.
+		if _, err := io.WriteString(conn, "GET /kv/a HTTP/1.1\r\nHost: n\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 4096)); err != nil {
+			t.Fatal(err)
+		}
+		p.Kill()
+		if _, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Fatal("a dead node went on talking")
+		}
+		if again, err := net.Dial("tcp", known); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the port of %s, which is dead: %v, want a refused connection", p.Name, err)
+			if err == nil {
+				again.Close()
+			}
+		}
 	}
 }
 
