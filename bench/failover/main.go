@@ -103,7 +103,7 @@ func measure(p *harness.Program, o options, setups []failover.Setup, stdout io.W
 // control among the rows so far.
 func one(p *harness.Program, s failover.Setup, missing error, soFar []failover.Row) failover.Row {
 	if missing != nil {
-		return failover.Row{Fault: s.Fault.What, Front: s.Front.What, Problem: missing.Error()}
+		return failover.Unmeasured(s, missing.Error())
 	}
 	var row failover.Row
 	problem := p.Run(s.Fault.Name+" through "+s.Front.Name, func(p *harness.Program) {
@@ -114,7 +114,7 @@ func one(p *harness.Program, s failover.Setup, missing error, soFar []failover.R
 	})
 	if row.Attempts == 0 {
 		line, _, _ := strings.Cut(problem, "\n") // the rest, a log perhaps, was printed
-		return failover.Row{Fault: s.Fault.What, Front: s.Front.What, Problem: line}
+		return failover.Unmeasured(s, line)
 	}
 	var control *failover.Row
 	for i, r := range soFar {

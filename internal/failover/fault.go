@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -157,13 +158,31 @@ func restartAll(c *harness.Cluster, _ *harness.Process) {
 func cutOff(c *harness.Cluster, p *harness.Process) { c.Net.CutOff(p.Name) }
 
 func reconnect(c *harness.Cluster, p *harness.Process) {
+	deposed(c, p)
 	c.Net.Heal()
 	whole(c, p)
+}
+
+// deposed waits until another node leads: a fault that has no effect would
+// measure as harmless.
+func deposed(c *harness.Cluster, p *harness.Process) {
+	harness.Eventually(c.T, "another leader than "+p.Name, func() error {
+		if c.Leader() == p {
+			return errors.New("it still leads, as if there were no fault")
+		}
+		return nil
+	})
 }
 
 // diskError: the node must end by itself, and say so by its exit code.
 func diskError(c *harness.Cluster, p *harness.Process) {
 	p.Fault("error")
+	harness.Eventually(c.T, p.Name+" to end, since its disk fails", func() error {
+		if p.Running() {
+			return errors.New("it still runs")
+		}
+		return nil
+	})
 	if code := p.Wait(); code != 1 {
 		c.T.Errorf("%s exits %d when its disk fails, want 1", p.Name, code)
 	}
@@ -177,6 +196,7 @@ func replaceDisk(c *harness.Cluster, p *harness.Process) {
 func diskHang(_ *harness.Cluster, p *harness.Process) { p.Fault("hang") }
 
 func diskAnswers(c *harness.Cluster, p *harness.Process) {
+	deposed(c, p)
 	p.Fault("")
 	whole(c, p)
 }

@@ -11,7 +11,8 @@ import (
 
 // Row is what one fault did through one front. Times are in milliseconds.
 type Row struct {
-	Fault    string `json:"fault"`
+	Name     string `json:"name"`  // of the fault
+	Fault    string `json:"fault"` // in words
 	Front    string `json:"front"`
 	Attempts int    `json:"attempts"`
 	InFlight int    `json:"in_flight"` // writes, the fewest when a fault struck
@@ -39,9 +40,14 @@ type Row struct {
 	Problem  string         `json:"problem,omitempty"`  // why this could not be measured
 }
 
+// Unmeasured is the row of a setup that could not be measured.
+func Unmeasured(s Setup, problem string) Row {
+	return Row{Name: s.Fault.Name, Fault: s.Fault.What, Front: s.Front.What, Problem: problem}
+}
+
 func newRow(s Setup, attempts []attempt, n tally, slowest time.Duration, losses Losses) Row {
 	r := Row{
-		Fault: s.Fault.What, Front: s.Front.What, Attempts: len(attempts),
+		Name: s.Fault.Name, Fault: s.Fault.What, Front: s.Front.What, Attempts: len(attempts),
 		Writes: n.writes, Failed: n.failed, Reads: n.reads, FailedReads: n.failedReads, StaleReads: n.stale, Shed: n.shed,
 		Lost: losses.Lost, Doubled: losses.Doubled, Misreported: losses.Misreported,
 		Slowest: ms(slowest), Reasons: n.reasons, Examples: losses.Examples,

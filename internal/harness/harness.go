@@ -226,7 +226,8 @@ func (c *Cluster) WaitReady() {
 	Eventually(c.T, "a cluster that serves", func() error {
 		leader := ""
 		if !slices.ContainsFunc(c.Nodes, (*Process).Running) {
-			c.T.Fatalf("no node runs; %s ended with:\n%s", c.Nodes[0].Name, c.Nodes[0].Log())
+			lines := strings.Split(strings.TrimSpace(c.Nodes[0].Log()), "\n")
+			c.T.Fatalf("no node runs; the last that %s said: %s", c.Nodes[0].Name, lines[len(lines)-1])
 		}
 		for _, p := range c.Nodes {
 			if !p.Running() {
