@@ -20,6 +20,7 @@ type sample struct {
 	program string
 	check   []string // arguments that only check the file
 	run     []string
+	env     []string // NAME=value
 	// courteous: it answers in the nodes' words where it answers itself, retries
 	// reads, and takes every method that is no read for a write. The reference
 	// configuration does none of it.
@@ -30,8 +31,8 @@ type sample struct {
 	hangsUp bool
 }
 
-// FILE and DIR in the arguments stand for the sample's file and for a folder
-// that the program may write to.
+// FILE, DIR and TESTDATA in arguments and environment stand for the sample's
+// file, a folder that the program may write to, and the folder testdata.
 var samples = []sample{
 	{
 		name: "haproxy.cfg", program: "haproxy", hangsUp: true,
@@ -39,6 +40,10 @@ var samples = []sample{
 	},
 	{
 		name: "haproxy-tuned.cfg", program: "haproxy", courteous: true, hangsUp: true,
+		check: []string{"-c", "-f", "FILE"}, run: []string{"-f", "FILE"},
+	},
+	{
+		name: "haproxy-tuned.cfg", program: "haproxy", courteous: true, hangsUp: true, env: []string{"HOLD_LUA=TESTDATA/haproxy-hold.lua"},
 		check: []string{"-c", "-f", "FILE"}, run: []string{"-f", "FILE"},
 	},
 	{
@@ -71,18 +76,24 @@ func (s sample) find(t *testing.T) string {
 	return path
 }
 
-func (s sample) args(t *testing.T, args []string, dir string) []string {
+// filled puts paths in the place of FILE, DIR and TESTDATA.
+func (s sample) filled(t *testing.T, texts []string, dir string) []string {
 	t.Helper()
-	file := filepath.Join(repository(t), "testdata", s.name)
-	return strings.Split(strings.NewReplacer("FILE", file, "DIR", dir).Replace(strings.Join(args, "\x00")), "\x00")
+	testdata := filepath.Join(repository(t), "testdata")
+	names := strings.NewReplacer("FILE", filepath.Join(testdata, s.name), "DIR", dir, "TESTDATA", testdata)
+	var out []string
+	for _, text := range texts {
+		out = append(out, names.Replace(text))
+	}
+	return out
 }
 
 // accepts lets the program itself check the file.
 func (s sample) accepts(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command(s.find(t), s.args(t, s.check, dir)...)
-	cmd.Env = harness.QuietEnv(dir)
+	cmd := exec.Command(s.find(t), s.filled(t, s.check, dir)...)
+	cmd.Env = append(harness.QuietEnv(dir), s.filled(t, s.env, dir)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s refuses testdata/%s: %v\n%s", s.program, s.name, err, out)
 	}
@@ -92,7 +103,7 @@ func (s sample) accepts(t *testing.T) {
 func (s sample) start(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	harness.Foreign(t, dir, s.find(t), s.args(t, s.run, dir))
+	harness.Foreign(t, dir, s.find(t), s.filled(t, s.run, dir), s.filled(t, s.env, dir)...)
 	harness.AwaitPort(t, s.program, proxyFront)
 }
 

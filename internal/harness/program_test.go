@@ -39,17 +39,18 @@ func TestProgramFailsAndCleansUp(t *testing.T) {
 
 // An interrupt ends what runs, though the body itself never ends.
 func TestProgramInterrupted(t *testing.T) {
-	var p1 *harness.Process
+	started := make(chan *harness.Process, 1)
 	forever := make(chan struct{})
 	code := harness.Main(&bytes.Buffer{}, func(p *harness.Program) {
 		p.Run("part", func(p *harness.Program) {
-			p1 = harness.Foreign(p, p.TempDir(), "/bin/sleep", []string{"600"})
+			started <- harness.Foreign(p, p.TempDir(), "/bin/sleep", []string{"600"})
 			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 				t.Error(err)
 			}
 			<-forever
 		})
 	})
+	p1 := <-started
 	if code != 130 || p1.Running() {
 		t.Errorf("code %d, the child runs: %t", code, p1.Running())
 	}
