@@ -5,7 +5,7 @@ GO     ?= go
 PKGS   := ./...
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: all build up down test race e2e lint fuzz proxies clean
+.PHONY: all build up down test race e2e failover lint fuzz proxies clean
 
 all: build
 
@@ -28,6 +28,11 @@ race: build ## every test, with the race detector
 
 e2e: build ## only the tests that run the real programs
 	$(GO) test -count=1 -v -timeout 20m ./internal/e2e
+
+# KILLS=5 attempts for each fault, FAULT=kill-leader,rolling and FRONT=dengine,caddy choose.
+failover: ## what clients see when something breaks: a table, and bench/results/failover.json (40 minutes)
+	@$(GO) build -o $(BIN)/ ./bench/failover
+	@$(BIN)/failover $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault $(FAULT)) $(if $(FRONT),--front $(FRONT))
 
 lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi

@@ -44,6 +44,6 @@ func TestFarBehindWithLargeValues(t *testing.T) {
 		}
 		return nil
 	})
-	sameState(c)
+	c.WaitSame()
 	t.Logf("caught up in %v", time.Since(start))
 }

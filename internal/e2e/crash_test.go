@@ -41,7 +41,7 @@ func waitWatching(c *harness.Cluster) {
 	})
 }
 
-func metric(t testing.TB, text, name string) int {
+func metric(t harness.T, text, name string) int {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		if v, ok := strings.CutPrefix(line, "dengine_node_"+name+" "); ok {

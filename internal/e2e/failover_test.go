@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,39 +13,6 @@ import (
 
 	"github.com/dengine/dengine/internal/harness"
 )
-
-// sameState waits until all running nodes have the same state at the same index,
-// byte for byte.
-func sameState(c *harness.Cluster) {
-	c.T.Helper()
-	harness.Eventually(c.T, "the same state on every node", func() error {
-		first := ""
-		for _, p := range c.Nodes {
-			if !p.Running() {
-				continue
-			}
-			a, err := c.Try(http.MethodGet, "http://"+p.Health+"/status?hash=true", "")
-			if err != nil {
-				return err
-			}
-			var s struct {
-				StateHash string `json:"state_hash"`
-				Applied   uint64
-			}
-			if err := json.Unmarshal([]byte(a.Body), &s); err != nil {
-				return err
-			}
-			now := fmt.Sprintf("%s at %d", s.StateHash, s.Applied)
-			if first == "" {
-				first = now
-			}
-			if now != first {
-				return fmt.Errorf("%s has %s, others %s", p.Name, now, first)
-			}
-		}
-		return nil
-	})
-}
 
 const writerCount = 16
 

@@ -29,7 +29,7 @@ func TestProxies(t *testing.T) {
 			if s.courteous {
 				otherMethodsGoToLeader(c)
 			}
-			failover(c, s)
+			failsOver(c, s)
 		})
 	}
 }
@@ -141,10 +141,10 @@ func otherMethodsGoToLeader(c *harness.Cluster) {
 	}
 }
 
-// failover kills the leader under load. Writes must work again, no acknowledged
+// failsOver kills the leader under load. Writes must work again, no acknowledged
 // one may be missing on any node or have been applied twice, and a courteous
 // proxy says of each failed one what became of it and lets no read fail.
-func failover(c *harness.Cluster, s sample) {
+func failsOver(c *harness.Cluster, s sample) {
 	c.T.Helper()
 	l := startLoad(c)
 	defer l.stop() // also where the test ends early
@@ -166,7 +166,7 @@ func failover(c *harness.Cluster, s sample) {
 		}
 		l.saidWhatBecameOfThem(c.T)
 	}
-	sameState(c)
+	c.WaitSame()
 	for key, acked := range l.keys {
 		for _, p := range c.Nodes {
 			a := c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key, "")

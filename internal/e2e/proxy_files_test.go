@@ -74,7 +74,7 @@ func TestNodeFilesAgree(t *testing.T) {
 func TestNodeFileCheck(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(filepath.Join(harness.Programs(t), "dengine-node"), "--config", "testdata/n1.toml", "--check")
-	cmd.Dir, cmd.Env = repository(t), quietEnv(t.TempDir())
+	cmd.Dir, cmd.Env = repository(t), harness.QuietEnv(t.TempDir())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	got, err := cmd.Output()
@@ -102,8 +102,8 @@ func TestNodeFilesStart(t *testing.T) {
 	fixedPorts(t)
 	dir := t.TempDir()
 	for _, f := range nodeFiles(t) {
-		launch(t, dir, filepath.Join(harness.Programs(t), "dengine-node"),
-			"--config", filepath.Join(repository(t), "testdata", f.ID+".toml"))
+		harness.Foreign(t, dir, filepath.Join(harness.Programs(t), "dengine-node"),
+			[]string{"--config", filepath.Join(repository(t), "testdata", f.ID+".toml")})
 	}
 	c := harness.Prepare(t, harness.Options{NoLB: true, Standard: true}) // for its client: nothing is started
 	rolesByHealthPort(c)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
@@ -103,7 +102,7 @@ func (l *load) progress(n int64) {
 // saidWhatBecameOfThem: a write that failed was not applied (503), or was in
 // flight when the leader died (502, 504). A writer may meet a dying process
 // twice, since its kernel closes its connections one by one.
-func (l *load) saidWhatBecameOfThem(t testing.TB) {
+func (l *load) saidWhatBecameOfThem(t harness.T) {
 	t.Helper()
 	inDoubt := len(l.broken)
 	for _, a := range l.writes {

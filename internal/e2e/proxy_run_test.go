@@ -1,28 +1,18 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/dengine/dengine/internal/harness"
 )
 
-const (
-	proxyFront   = "127.0.0.1:8080" // where every sample configuration listens
-	proxyPackage = "no %s here: install the Debian package %s, or run .ci/proxies as root"
-)
+const proxyFront = "127.0.0.1:8080" // where every sample configuration listens
 
 // sample is a configuration in testdata for a program that others make.
 type sample struct {
@@ -30,6 +20,7 @@ type sample struct {
 	program string
 	check   []string // arguments that only check the file
 	run     []string
+	env     []string // NAME=value
 	// courteous: it answers in the nodes' words where it answers itself, retries
 	// reads, and takes every method that is no read for a write. The reference
 	// configuration does none of it.
@@ -40,8 +31,8 @@ type sample struct {
 	hangsUp bool
 }
 
-// FILE and DIR in the arguments stand for the sample's file and for a folder
-// that the program may write to.
+// FILE, DIR and TESTDATA in arguments and environment stand for the sample's
+// file, a folder that the program may write to, and the folder testdata.
 var samples = []sample{
 	{
 		name: "haproxy.cfg", program: "haproxy", hangsUp: true,
@@ -49,6 +40,10 @@ var samples = []sample{
 	},
 	{
 		name: "haproxy-tuned.cfg", program: "haproxy", courteous: true, hangsUp: true,
+		check: []string{"-c", "-f", "FILE"}, run: []string{"-f", "FILE"},
+	},
+	{
+		name: "haproxy-tuned.cfg", program: "haproxy", courteous: true, hangsUp: true, env: []string{"HOLD_LUA=TESTDATA/haproxy-hold.lua"},
 		check: []string{"-c", "-f", "FILE"}, run: []string{"-f", "FILE"},
 	},
 	{
@@ -74,27 +69,31 @@ func repository(t *testing.T) string {
 // nobody runs is not known to work.
 func (s sample) find(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{s.program, "/usr/sbin/" + s.program} { // users may lack /usr/sbin in PATH
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	path, err := harness.Find(s.program)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf(proxyPackage, s.program, s.program)
-	return ""
+	return path
 }
 
-func (s sample) args(t *testing.T, args []string, dir string) []string {
+// filled puts paths in the place of FILE, DIR and TESTDATA.
+func (s sample) filled(t *testing.T, texts []string, dir string) []string {
 	t.Helper()
-	file := filepath.Join(repository(t), "testdata", s.name)
-	return strings.Split(strings.NewReplacer("FILE", file, "DIR", dir).Replace(strings.Join(args, "\x00")), "\x00")
+	testdata := filepath.Join(repository(t), "testdata")
+	names := strings.NewReplacer("FILE", filepath.Join(testdata, s.name), "DIR", dir, "TESTDATA", testdata)
+	var out []string
+	for _, text := range texts {
+		out = append(out, names.Replace(text))
+	}
+	return out
 }
 
 // accepts lets the program itself check the file.
 func (s sample) accepts(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command(s.find(t), s.args(t, s.check, dir)...)
-	cmd.Env = quietEnv(dir)
+	cmd := exec.Command(s.find(t), s.filled(t, s.check, dir)...)
+	cmd.Env = append(harness.QuietEnv(dir), s.filled(t, s.env, dir)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s refuses testdata/%s: %v\n%s", s.program, s.name, err, out)
 	}
@@ -104,74 +103,8 @@ func (s sample) accepts(t *testing.T) {
 func (s sample) start(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	launch(t, dir, s.find(t), s.args(t, s.run, dir)...)
-	harness.Eventually(t, s.program+" to listen", func() error {
-		conn, err := net.Dial("tcp", proxyFront)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	})
-}
-
-// launch runs a program in dir until the test ends, and shows what it printed if
-// the test has failed. The kernel ends it should the test die.
-func launch(t *testing.T, dir, path string, args ...string) {
-	t.Helper()
-	var out lockedBuffer
-	cmd := exec.Command(path, args...)
-	cmd.Dir, cmd.Env = dir, quietEnv(dir)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	started, done := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // Pdeathsig is about the thread that started the program
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended does not matter: it was told to
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // nginx then ends its workers too
-		select {
-		case <-done:
-		case <-time.After(harness.Patience):
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its own process group
-			<-done
-			t.Errorf("%s did not end within %v of SIGTERM", path, harness.Patience)
-		}
-		if t.Failed() {
-			t.Logf("output of %s:\n%s", path, out.String())
-		}
-	})
-}
-
-// quietEnv keeps a program's files below dir, and settings for our own out.
-func quietEnv(dir string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "DENGINE_") })
-	return append(env, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	harness.Foreign(t, dir, s.find(t), s.filled(t, s.run, dir), s.filled(t, s.env, dir)...)
+	harness.AwaitPort(t, s.program, proxyFront)
 }
 
 // fixedPorts waits until the ports that the samples name are free: they may be

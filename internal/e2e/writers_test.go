@@ -80,7 +80,7 @@ func (w *writers) noneLost(t *testing.T) {
 	if len(w.keys) == 0 {
 		t.Fatal("no write was acknowledged")
 	}
-	sameState(w.c)
+	w.c.WaitSame()
 	for _, p := range w.c.Nodes {
 		if !p.Running() {
 			continue

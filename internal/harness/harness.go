@@ -8,14 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
-	"testing"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -25,68 +22,18 @@ import (
 // that fails for want of it has found something.
 const Patience = 60 * time.Second
 
-// programs is the folder of everything that is built; build and buildFaults are
-// parts of it.
-var programs = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "dengine-bin-") })
-
-var (
-	build       = sync.OnceValues(func() (string, error) { return buildInto("plain") })
-	buildFaults = sync.OnceValues(func() (string, error) { return buildInto("faults", "-tags", "faults") })
-)
-
-func buildInto(name string, args ...string) (string, error) {
-	dir, err := programs()
-	if err != nil {
-		return "", err
-	}
-	dir = filepath.Join(dir, name)
-	args = append([]string{"build", "-o", dir + "/"}, args...)
-	if Race {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "github.com/dengine/dengine/cmd/...")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
-	}
-	return dir, nil
-}
-
-// Programs builds the programs once for a test binary and returns their folder.
-func Programs(t testing.TB) string {
-	t.Helper()
-	return built(t, build)
-}
-
-// FaultyPrograms are the programs built with the tag faults: their nodes look for
-// a file "fault" in their data folder (node/faults.go).
-func FaultyPrograms(t testing.TB) string {
-	t.Helper()
-	return built(t, buildFaults)
-}
-
-func built(t testing.TB, build func() (string, error)) string {
-	t.Helper()
-	dir, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// Cleanup removes the built programs; TestMain calls it at the end.
-func Cleanup() {
-	if dir, err := programs(); err == nil {
-		os.RemoveAll(dir)
-	}
-}
-
 // Options say what cluster to start.
 type Options struct {
 	Nodes    int      // 3 where it is 0
 	NoLB     bool     // nodes alone
 	NodeArgs []string // more flags for every node
+	NodeEnv  []string // more environment for every node, as NAME=value
 	LBArgs   []string // more flags for the balancer
-	Faults   bool     // nodes whose disks can be broken, see FaultyPrograms
+	// Faults builds the programs so that faults can be caused in them; see Fault.
+	Faults bool
+	// Relays puts a Network between the nodes and all who reach them, the
+	// balancer included. It has ports of its own, so that Standard has no effect.
+	Relays bool
 	// Standard uses the default ports (8081…, 10001…, 8080), which files in
 	// testdata name; such clusters cannot run side by side.
 	Standard bool
@@ -94,8 +41,9 @@ type Options struct {
 
 // Cluster is a running cluster.
 type Cluster struct {
-	T      testing.TB
+	T      T
 	Nodes  []*Process
+	Net    *Network // nil without Relays
 	LB     *Process // nil with NoLB
 	Front  string   // the balancer's host:port
 	Admin  string   // its admin port
@@ -104,7 +52,7 @@ type Cluster struct {
 
 // Start starts a cluster and waits until it serves: one leader that all follow,
 // and a balancer that reads and writes.
-func Start(t testing.TB, o Options) *Cluster {
+func Start(t T, o Options) *Cluster {
 	t.Helper()
 	c := Prepare(t, o)
 	for _, p := range c.All() {
@@ -115,7 +63,7 @@ func Start(t testing.TB, o Options) *Cluster {
 }
 
 // Prepare is Start without starting anything.
-func Prepare(t testing.TB, o Options) *Cluster {
+func Prepare(t T, o Options) *Cluster {
 	t.Helper()
 	if o.Nodes == 0 {
 		o.Nodes = 3
@@ -123,27 +71,29 @@ func Prepare(t testing.TB, o Options) *Cluster {
 	if Race { // everything is ten times as slow; the lease need not be ten times as tight
 		o.NodeArgs = append([]string{"--lease-timeout", "300ms"}, o.NodeArgs...)
 	}
-	build := Programs
+	build := shipped
 	if o.Faults {
-		build = FaultyPrograms
+		build = faulty
 	}
-	bin := build(t)
+	bin := build.programs(t)
 	c := &Cluster{T: t, client: &http.Client{
 		Timeout:   Patience,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
 	ports := pickPorts(t, 3*o.Nodes+2, o)
 	dir := t.TempDir()
-	var members, backends []string
 	for i := range o.Nodes {
 		p := &Process{
 			Name: fmt.Sprintf("n%d", i+1), HTTP: ports[3*i], Health: ports[3*i+1], Raft: ports[3*i+2],
-			t: t, path: filepath.Join(bin, "dengine-node"),
+			t: t, path: filepath.Join(bin, "dengine-node"), env: append(os.Environ(), o.NodeEnv...),
 		}
 		p.Dir = filepath.Join(dir, p.Name)
-		members = append(members, "--initial-cluster", fmt.Sprintf("id=%s,raft=%s,http=%s,health=%s", p.Name, p.Raft, p.HTTP, p.Health))
-		backends = append(backends, "--backend", fmt.Sprintf("id=%s,http=%s,health=%s", p.Name, p.HTTP, p.Health))
 		c.Nodes = append(c.Nodes, p)
+	}
+	var members, backends []string
+	for _, k := range c.known(t, o) {
+		members = append(members, "--initial-cluster", fmt.Sprintf("id=%s,raft=%s,http=%s,health=%s", k.name, k.raft, k.http, k.health))
+		backends = append(backends, "--backend", fmt.Sprintf("id=%s,http=%s,health=%s", k.name, k.http, k.health))
 	}
 	for _, p := range c.Nodes {
 		p.args = append([]string{
@@ -155,25 +105,55 @@ func Prepare(t testing.TB, o Options) *Cluster {
 		c.LB = &Process{Name: "lb", HTTP: c.Front, Health: c.Admin, t: t, path: filepath.Join(bin, "dengine-lb")}
 		c.LB.args = append([]string{"--listen", c.Front, "--admin", c.Admin}, append(backends, o.LBArgs...)...)
 	}
-	t.Cleanup(func() {
-		c.client.CloseIdleConnections()
-		for _, p := range c.All() {
-			p.Kill()
-			if strings.Contains(p.Log(), raceReport) {
-				t.Errorf("%s has a data race", p.Name)
-			}
-			if t.Failed() {
-				t.Logf("log of %s:\n%s", p.Name, p.Log())
-			}
-		}
-	})
+	t.Cleanup(c.end)
 	return c
 }
 
-// pickPorts returns the addresses that a cluster gets.
-func pickPorts(t testing.TB, n int, o Options) []string {
+// end kills everything, and shows what it printed where the test has failed.
+func (c *Cluster) end() {
+	c.client.CloseIdleConnections()
+	for _, p := range c.All() {
+		p.Kill()
+		if strings.Contains(p.Log(), raceReport) {
+			c.T.Errorf("%s has a data race", p.Name)
+		}
+		p.showLog()
+	}
+	if c.Net != nil {
+		c.Net.close()
+	}
+}
+
+// addresses are those that a node is known by to all others.
+type addresses struct{ name, raft, http, health string }
+
+// known returns them: those that the nodes listen on, or with Relays those of
+// relays in front of them.
+func (c *Cluster) known(t T, o Options) []addresses {
 	t.Helper()
-	if !o.Standard {
+	var out []addresses
+	if !o.Relays {
+		for _, p := range c.Nodes {
+			out = append(out, addresses{p.Name, p.Raft, p.HTTP, p.Health})
+		}
+		return out
+	}
+	ports := FreePorts(t, 3*len(c.Nodes))
+	c.Net = newNetwork()
+	for i, p := range c.Nodes {
+		a := addresses{p.Name, ports[3*i], ports[3*i+1], ports[3*i+2]}
+		c.Net.relay(p.Name, "", a.raft, p.Raft)
+		c.Net.relay(p.Name, Clients, a.http, p.HTTP)
+		c.Net.relay(p.Name, Probers, a.health, p.Health)
+		out = append(out, a)
+	}
+	return out
+}
+
+// pickPorts returns the addresses that a cluster gets.
+func pickPorts(t T, n int, o Options) []string {
+	t.Helper()
+	if !o.Standard || o.Relays {
 		return FreePorts(t, n)
 	}
 	var out []string
@@ -182,24 +162,6 @@ func pickPorts(t testing.TB, n int, o Options) []string {
 	}
 	return append(out, loopback(8080), loopback(8088))
 }
-
-// FreePorts returns n loopback addresses that were free a moment ago, all held
-// at once so that they differ.
-func FreePorts(t testing.TB, n int) []string {
-	t.Helper()
-	var out []string
-	for range n {
-		ln, err := net.Listen("tcp", loopback(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
-	}
-	return out
-}
-
-func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // All are the nodes and the balancer.
 func (c *Cluster) All() []*Process {
@@ -263,6 +225,10 @@ func (c *Cluster) WaitReady() {
 	c.T.Helper()
 	Eventually(c.T, "a cluster that serves", func() error {
 		leader := ""
+		if !slices.ContainsFunc(c.Nodes, (*Process).Running) {
+			lines := strings.Split(strings.TrimSpace(c.Nodes[0].Log()), "\n")
+			c.T.Fatalf("no node runs; the last that %s said: %s", c.Nodes[0].Name, lines[len(lines)-1])
+		}
 		for _, p := range c.Nodes {
 			if !p.Running() {
 				continue
@@ -335,7 +301,7 @@ func (c *Cluster) Put(key, value string) {
 }
 
 // Eventually polls until check gives nil.
-func Eventually(t testing.TB, what string, check func() error) {
+func Eventually(t T, what string, check func() error) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

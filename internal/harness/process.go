@@ -2,10 +2,13 @@ package harness
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -17,9 +20,11 @@ type Process struct {
 	Raft   string
 	Dir    string // data folder of a node
 
-	t    testing.TB
+	t    T
 	path string
 	args []string
+	env  []string // this process's own where it is nil
+	dir  string   // to run in; this process's own where it is empty
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -32,17 +37,30 @@ func (p *Process) Start() {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if h, ok := p.t.(halter); ok && h.Halted() {
+		return
+	}
 	cmd := exec.Command(p.path, p.args...)
+	cmd.Env, cmd.Dir = p.env, p.dir
 	w := &tee{p: p}
 	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
+	// A group of its own, so that Ctrl-C reaches only who started it, and death
+	// with whoever started it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // Linux sends Pdeathsig when the thread ends that started the program
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its state
+		}
+	}()
+	if err := <-started; err != nil {
 		p.t.Fatalf("start %s: %v", p.Name, err)
 	}
-	done := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // how it ended is in its state
-		close(done)
-	}()
 	p.cmd, p.done = cmd, done
 }
 
@@ -63,6 +81,18 @@ func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
+}
+
+// showLog shows what the program has printed, where its test has failed.
+func (p *Process) showLog() {
+	if !p.t.Failed() {
+		return
+	}
+	if k, ok := p.t.(keeper); ok {
+		k.Keep(p.Name, p.Log())
+		return
+	}
+	p.t.Logf("log of %s:\n%s", p.Name, p.Log())
 }
 
 // Running says whether the program was started and has not ended.
@@ -92,6 +122,20 @@ func (p *Process) Signal(s syscall.Signal) {
 	}
 }
 
+// Fault causes a fault in a node built with Options.Faults, such as "hang" or
+// "error" of its disk; "" heals it.
+func (p *Process) Fault(what string) {
+	p.t.Helper()
+	file := filepath.Join(p.Dir, "fault")
+	err := os.Remove(file)
+	if what != "" {
+		err = os.WriteFile(file, []byte(what), 0o600)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.t.Fatalf("fault %q in %s: %v", what, p.Name, err)
+	}
+}
+
 // Kill ends the program with SIGKILL and waits for it.
 func (p *Process) Kill() { p.end(syscall.SIGKILL) }
 
@@ -112,7 +156,8 @@ func (p *Process) end(s syscall.Signal) {
 	select {
 	case <-done:
 	case <-time.After(Patience):
-		p.Signal(syscall.SIGKILL)
+		cmd, _ := p.current()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // with whatever it has started
 		<-done
 		p.t.Errorf("%s did not end within %v of %v", p.Name, Patience, s)
 	}
