@@ -128,7 +128,7 @@ func stampIdentity(ctx *fasthttp.RequestCtx, id *Identity, res *Result, err erro
 	if res.Replayed {
 		ctx.Response.Header.Set(HeaderReplayed, "true")
 	}
-	decided := err == nil || errors.Is(err, ErrIdentitiesFull) || errors.Is(err, ErrIdempotencyKeyReused)
+	decided := err == nil || errors.Is(err, ErrIdentitiesFull) || errors.Is(err, ErrKeyReused)
 	if id.Sequence != 0 && decided {
 		var buf [20]byte
 		ctx.Response.Header.SetBytesV(HeaderSequence, strconv.AppendUint(buf[:0], id.Sequence, 10))
@@ -148,7 +148,7 @@ func statusProblem(err error) *edge.Problem {
 		{ErrSequenceAnswered, fasthttp.StatusConflict, "sequence_answered", "the answer to this number is forgotten, since it was acknowledged: read the key before writing again"},
 		{ErrSequenceBeyondWindow, fasthttp.StatusConflict, "sequence_beyond_window", "wait for the answers to earlier numbers and acknowledge them"},
 		{ErrIdentitiesFull, fasthttp.StatusServiceUnavailable, "identities_full", "the table of identities is full: try again when some have expired"},
-		{ErrIdempotencyKeyReused, fasthttp.StatusUnprocessableEntity, "idempotency_key_reused", "this Idempotency-Key was used for another request: take a new key for each"},
+		{ErrKeyReused, fasthttp.StatusUnprocessableEntity, "idempotency_key_reused", "this Idempotency-Key was used for another request: take a new key for each"},
 	} {
 		if errors.Is(err, s.is) {
 			return &edge.Problem{Status: s.status, Code: s.code, Message: s.message}

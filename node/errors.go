@@ -35,7 +35,7 @@ var (
 	ErrSequenceAnswered     = errors.New("the number's answer was acknowledged before")
 	ErrSequenceBeyondWindow = errors.New("the number is too far ahead of what was acknowledged")
 	ErrIdentitiesFull       = errors.New("there is no room to keep another identity")
-	ErrIdempotencyKeyReused = errors.New("the idempotency key belongs to another request")
+	ErrKeyReused            = errors.New("the idempotency key belongs to another request")
 )
 
 // ErrLostMemory says that a node whose folder is empty belongs to a cluster that

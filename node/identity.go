@@ -84,7 +84,7 @@ func statusError(s kv.Status) error {
 	case kv.StatusFull:
 		return ErrIdentitiesFull
 	case kv.StatusKeyReused:
-		return ErrIdempotencyKeyReused
+		return ErrKeyReused
 	case kv.StatusSessionUnknown:
 		return ErrSessionUnknown
 	case kv.StatusSequenceAnswered:

@@ -376,7 +376,7 @@ func TestTermClock(t *testing.T) {
 		term  uint64
 		after time.Duration
 		want  time.Duration
-	}{{3, 0, 0}, {3, 5, 5}, {3, 4, 4}, {4, 9, 0}, {4, 10, 1}, {4, 8, 0}} {
+	}{{3, 0, 0}, {3, 5, 5}, {3, 4, 4}, {4, 9, 0}, {4, 10, 1}, {4, 8, 0}, {3, 11, 0}, {4, 12, 3}} {
 		if got := c.elapsed(s.term, base.Add(s.after)); got != s.want {
 			t.Errorf("step %d: %d, want %d", i, got, s.want)
 		}

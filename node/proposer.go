@@ -278,8 +278,8 @@ func (p *proposer) mark(limits kv.Limits, timeout time.Duration) error {
 	return p.await(p.raft.Apply(kv.AppendCommand(p.appendHeader(nil, 1), &c), timeout))
 }
 
-// termClock measures the time since the first entry of a term, on the monotonic
-// clock that time.Time carries.
+// termClock measures the time since the first entry of the newest term, on the
+// monotonic clock that time.Time carries.
 type termClock struct {
 	mu    sync.Mutex
 	term  uint64
@@ -289,8 +289,11 @@ type termClock struct {
 func (t *termClock) elapsed(term uint64, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if term != t.term {
+	if term > t.term {
 		t.term, t.start = term, now
+	}
+	if term < t.term { // read before the other caller saw a new one
+		return 0
 	}
 	return max(now.Sub(t.start), 0)
 }

@@ -70,7 +70,7 @@ func (n *Node) Delete(ctx context.Context, key []byte, cond Condition) (Result, 
 // Do is Put or Delete, of a write that may have an identity. Where the identity is
 // why it was not executed, the error is one of ErrSessionUnknown,
 // ErrSequenceAnswered, ErrSequenceBeyondWindow, ErrIdentitiesFull and
-// ErrIdempotencyKeyReused, and Result has Index and Replayed. The first two are
+// ErrKeyReused, and Result has Index and Replayed. The first two are
 // ErrUnknown: this copy was not executed, but an earlier one may have been.
 func (n *Node) Do(ctx context.Context, w Write) (Result, error) {
 	res, err := n.decide(ctx, &w)

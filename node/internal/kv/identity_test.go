@@ -226,21 +226,49 @@ func TestExpiredSessionExecutesNothing(t *testing.T) {
 	}
 }
 
-// The mark of a leader that is more patient comes when a session has just ended.
-func TestLongerTimeoutBringsNoSessionBack(t *testing.T) {
-	s := newStory(t, func(l *kv.Limits) { l.MaxSessions = 3000 })
-	for i := range 3 { // more to sweep than one entry does
-		s.open(byte(i))
+// fill opens all sessions and uses up their windows: more than one entry sweeps.
+func (s *story) fill() {
+	for i := range byte(maxSessions) {
+		s.open(i)
 		for n := range uint64(kv.Window) {
-			s.do(in(put("b", "v"), byte(i), n+1, 0))
+			s.do(in(put("b", "v"), i, n+1, 0))
 		}
 	}
+}
+
+// The mark of a leader that is more patient comes when a session has just ended.
+func TestLongerTimeoutBringsNoSessionBack(t *testing.T) {
+	s := newStory(t)
+	s.fill()
 	s.pass(timeout)
 	s.mark(func(l *kv.Limits) { l.SessionTimeout = 1e9 })
-	for i := range 3 {
+	for i := range maxSessions {
 		s.want(in(put("a", "late"), byte(i), 1, 0), kv.StatusSessionUnknown, false)
 	}
 	s.holds("a", "")
+}
+
+// Sessions that are over are swept a little with each entry, on a node that was
+// restored as on others; what is left of them is over all the same.
+func TestSweepOfSessionsIsBounded(t *testing.T) {
+	s := newStory(t)
+	s.fill()
+	s.pass(timeout)
+	late := in(put("a", "late"), maxSessions-1, 1, 0)
+	for left := maxSessions - 1; left >= 0; left-- {
+		other := story{t: t, m: restored(t, s.m), term: s.term, elapsed: s.elapsed}
+		s.want(late, kv.StatusSessionUnknown, false)
+		other.want(late, kv.StatusSessionUnknown, false)
+		if u := s.m.Usage(); u.Sessions != left || u.Answers != left*kv.Window {
+			t.Errorf("%+v are left, want %d sessions", u, left)
+		}
+		if s.m.View().Hash() != other.m.View().Hash() {
+			t.Errorf("a restored machine sweeps otherwise")
+		}
+	}
+	if got := s.open(99); got != kv.StatusOK {
+		t.Errorf("opening another: status %d", got)
+	}
 }
 
 func TestClosedSessionExecutesNothing(t *testing.T) {

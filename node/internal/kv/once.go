@@ -16,9 +16,7 @@ func (m *Machine) once(c *Command) Result {
 		return answer
 	}
 	res := m.oncePerKey(c)
-	answer := res
-	answer.Replayed = false
-	m.answers.Set(number, answer)
+	m.answers.Set(number, res)
 	return res
 }
 
