@@ -35,6 +35,9 @@ func (n *Node) CallElection(leader string, term uint64) bool {
 	return n.callElection(n.core.Load(), suspicion{leader: runOf{id: leader}, term: term, since: time.Now()})
 }
 
+// Fail ends the node as something that it cannot go on with does.
+func (n *Node) Fail(err error) { n.fail(err) }
+
 // Opinion asks the node as another one does that suspects its leader.
 func (n *Node) Opinion(from, leader string, term uint64) (suspects, promised bool, refused string) {
 	r := n.opine(from, suspect{Leader: leader, Term: term, Rank: rank{Term: 1 << 60}, Promise: true})

@@ -1,8 +1,10 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +188,39 @@ func TestCrashIsDetected(t *testing.T) {
 			c.detected(n, 1)
 		})
 	}
+}
+
+// A leader that cannot go on hands nothing over, and ends: a crash to the others,
+// also where the program that the node is part of lives on.
+func TestFailedLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, stable)
+	l := c.leader()
+	harness.Eventually(t, "every follower to watch its leader", func() error {
+		for _, f := range c.others(l) {
+			if !c.nodes[f].Watching() {
+				return fmt.Errorf("%s does not", c.configs[f].ID)
+			}
+		}
+		return nil
+	})
+	term := c.nodes[l].Report().Term
+	failed := c.nodes[l]
+	c.nodes[l] = nil
+	failed.Fail(errors.New("the disk is on fire"))
+	if err := failed.Close(); err != nil {
+		t.Error(err)
+	}
+	harness.Eventually(t, "the next leader", func() error {
+		for _, f := range c.others(l) {
+			if r := c.nodes[f].Report(); r.Primary && r.Term == term+1 {
+				return nil
+			}
+		}
+		return fmt.Errorf("none yet")
+	})
+	c.detected(3, 1)
+	runtime.KeepAlive(failed) // else the garbage collector may close what it has left open
 }
 
 // Another service on a dead leader's port does not prove that it is dead.

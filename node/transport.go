@@ -117,6 +117,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 func (t *transport) Close() error {
 	t.once.Do(func() { close(t.closed) })
 	err := t.NetworkTransport.Close()
+	t.CloseStreams() // raft leaves its pool open: peers would go on counting this node's streams
 	t.wg.Wait()
 	return err
 }
