@@ -149,3 +149,33 @@ func TestStopOfOneNodeAlone(t *testing.T) {
 		t.Error("it misses somebody to hand over to")
 	}
 }
+
+// What is in the log when a leader is told to stop is decided before it hands over,
+// though its heir alone has it so far: a transfer would make it unknown.
+func TestHandOverDecidesWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Options{Nodes: 5, NoLB: true, Faults: true, NodeArgs: []string{"--lease-timeout", "300ms"}})
+	leader := c.Leader()
+	for _, p := range c.Followers()[1:] {
+		setFault(t, p, "slow 50ms")
+	}
+	w := startWriters(c, leader.HTTP, writerCount)
+	w.progress(100)
+	if code := leader.Stop(); code != 0 {
+		t.Errorf("exits %d", code)
+	}
+	w.stopAndWait()
+	refused := 0
+	for _, a := range w.failed {
+		if a.Status != 503 || a.Header.Get("Dengine-Outcome") != "not-applied" {
+			t.Errorf("a write ended with %+v", a)
+		}
+		if strings.Contains(a.Body, "shutting_down") {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("no write was refused while the leader was stopping")
+	}
+	w.noneLost(t)
+}
