@@ -202,6 +202,9 @@ func (n *Node) failed(ctx *fasthttp.RequestCtx, err error, write bool) {
 		p = unavailable("no_leader", n.where("no leader is known at the moment: try again shortly", err))
 	case errors.Is(err, ErrOverloaded):
 		p = unavailable("overloaded", n.where("too many writes are waiting: slow down and try again", err))
+	case errors.Is(err, ErrClosed) && write:
+		n.refuseWithLeader(ctx, "shutting_down", n.where("this node is shutting down: use another one", err), n.Report().Leader)
+		return
 	case errors.Is(err, ErrClosed):
 		p = unavailable("shutting_down", n.where("this node is shutting down: use another one", err))
 	case errors.Is(err, ErrStarting):
@@ -247,17 +250,29 @@ func (n *Node) refuseNotLeader(ctx *fasthttp.RequestCtx) {
 		n.failed(ctx, notApplied(ErrNoLeader), true)
 		return
 	}
+	n.refuseWithLeader(ctx, "not_leader", n.where("send writes to the leader", fmt.Errorf("the leader is %s at %s", leader.ID, leader.HTTP)), leader)
+}
+
+// refuseWithLeader answers a write that was not applied, and names the leader if
+// that is known and another node.
+func (n *Node) refuseWithLeader(ctx *fasthttp.RequestCtx, code, msg string, leader healthcheck.Leader) {
+	if leader.ID == n.cfg.ID {
+		leader = healthcheck.Leader{}
+	}
 	body, err := json.Marshal(struct {
 		Error   string             `json:"error"`
 		Message string             `json:"message"`
-		Leader  healthcheck.Leader `json:"leader"`
-	}{"not_leader", n.where("send writes to the leader", fmt.Errorf("the leader is %s at %s", leader.ID, leader.HTTP)), leader})
+		Leader  healthcheck.Leader `json:"leader,omitzero"`
+	}{code, msg, leader})
 	if err != nil { // plain strings always marshal
 		panic(err)
 	}
 	ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 	ctx.SetContentType(jsonType)
 	ctx.SetBody(body)
+	if leader.ID == "" {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+	}
 	ctx.Response.Header.Set(HeaderOutcome, OutcomeNotApplied)
 	n.stampIndex(ctx, n.appliedIndex())
 }

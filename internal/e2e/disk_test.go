@@ -136,8 +136,7 @@ func TestLeaderWithHungDiskUnderLoad(t *testing.T) {
 }
 
 // A follower whose disk hangs disturbs nobody: no write waits for it and the term
-// stays. It gets what it missed when its disk answers, each time: see issue 612
-// of hashicorp/raft, where it gets heartbeats alone from then on.
+// stays. It gets what it missed when its disk answers.
 func TestFollowerWithHungDiskUnderLoad(t *testing.T) {
 	// A busy machine must not be what changes the leader here.
 	patient := []string{"--heartbeat-timeout", "2s", "--election-timeout", "2s", "--lease-timeout", "2s"}
