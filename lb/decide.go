@@ -148,6 +148,8 @@ func decideAnswer(s situation) verdict {
 	switch {
 	case a.expired:
 		return decideExpired(s)
+	case a.echoes: // it stands: the same would come again under the number
+		return verdictAnswer
 	case s.inDoubt():
 		return decideDoubt(s)
 	case a.status != fasthttp.StatusServiceUnavailable || !s.whole || !s.time:

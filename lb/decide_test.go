@@ -102,7 +102,7 @@ func TestDecide(t *testing.T) {
 		"in doubt, 503 not applied":                  {with(classWrite, answered(503, markNotApplied), doubted, alone), verdictReplay},
 		"in doubt, 503 not applied, hint":            {with(classWrite, answered(503, markNotApplied), doubted), verdictElsewhere},
 		"in doubt, 503 not applied, late":            {with(classWrite, answered(503, markNotApplied), doubted, late), verdictFail},
-		"in doubt, 503 not applied under its number": {with(classWrite, answered(503, markNotApplied), doubted, echoed, alone), verdictHold},
+		"in doubt, 503 not applied under its number": {with(classWrite, answered(503, markNotApplied), doubted, echoed, alone), verdictAnswer},
 		"in doubt, 504 unknown":                      {with(classWrite, answered(504, markUnknown), doubted, alone), verdictReplay},
 		"in doubt, refused":                          {with(classWrite, attempt{end: endUnreachable}, doubted, alone), verdictReplay},
 		"in doubt, refused, late":                    {with(classWrite, attempt{end: endUnreachable}, doubted, late), verdictFail},
@@ -138,6 +138,9 @@ func TestDecideNeverDoublesAWrite(t *testing.T) {
 			if v != verdictElsewhere || !s.identity || !s.others || a.expired { // others keep identities, where it is in doubt
 				t.Fatalf("%+v: verdict %d sends it again", s, v)
 			}
+		}
+		if a.echoes && v != verdictAnswer {
+			t.Fatalf("%+v: verdict %d asks again for what was decided", s, v)
 		}
 		if v == verdictAnswer && a.refuses() && before {
 			t.Fatalf("%+v: a write in doubt is refused", s)

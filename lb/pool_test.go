@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -146,7 +147,7 @@ func TestClaimOrBreak(t *testing.T) {
 		g.observe(g.backends[i], nil, healthcheck.Observation{Up: true, Report: healthcheck.Report{Primary: true, Term: term}})
 	}
 	far := time.Now().Add(time.Minute)
-	for range 200 {
+	for round := range 300 {
 		g := newRegistry(context.Background(), cfg, zap.NewNop())
 		lead(g, 0, 1)
 		be, reign := g.backends[0], g.view.Load().reign
@@ -156,6 +157,12 @@ func TestClaimOrBreak(t *testing.T) {
 		}
 		elected := make(chan struct{})
 		go func() { defer close(elected); lead(g, 1, 2) }()
+		switch round % 3 {
+		case 0:
+			<-elected // it is too late
+		case 1:
+			runtime.Gosched()
+		}
 		claimed := g.claim(u, be, reign)
 		<-elected
 		be.pool.mu.Lock()

@@ -101,6 +101,30 @@ func TestNewLeaderBreaksOffWhatHangs(t *testing.T) {
 	}
 }
 
+// The hold time is for waiting, and a write that hangs at a leader does not wait
+// for one until that leader is lost.
+func TestHoldTimeBeginsWithTheDoubt(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	var began atomic.Int64
+	k.fail(k.nodes[0], fault{before: func(*fasthttp.RequestCtx) bool { began.Store(time.Now().UnixNano()); <-release; return true }})
+	cfg := config(k.nodes...)
+	cfg.HoldTimeout = 300 * time.Millisecond
+	p := k.start(t, cfg)
+	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
+	eventually(t, "the hold time to be over", func() bool {
+		at := began.Load()
+		return at > 0 && time.Since(time.Unix(0, at)) > 2*cfg.HoldTimeout
+	})
+	k.nodes[1].lead(3)
+	if r := await(t, answer); r.status != 200 {
+		t.Errorf("got %+v", r)
+	}
+	k.once(t, "/kv/a", 2)
+}
+
 // Only what can be asked for again is broken off, and only by another leader.
 func TestBreakingOffSparesTheRest(t *testing.T) {
 	t.Parallel()

@@ -121,7 +121,9 @@ func TestWriteGoesWithoutASession(t *testing.T) {
 			if k.slowOpen != nil {
 				t.Cleanup(func() { close(k.slowOpen) })
 			}
-			p := start(t, config(k.nodes...))
+			cfg := config(k.nodes...)
+			cfg.HoldTimeout = time.Hour
+			p := start(t, cfg)
 			p.settled(t, 3, "n1")
 			p.session(t, c.state)
 			for range 3 {

@@ -22,7 +22,7 @@ type window struct {
 	newest  uint64                 // given out last
 	inUse   int                    // given out and not done
 	done    [maxWindow / 64]uint64 // bit n%maxWindow: number n, above acked, is done
-	waiting []chan ticket          // each gets a ticket; without a number: the session is over
+	waiting []chan ticket          // each gets a ticket, or is closed when the session is over
 	over    bool
 }
 
@@ -92,7 +92,7 @@ func (w *window) end() {
 	defer w.mu.Unlock()
 	w.over = true
 	for _, ch := range w.waiting {
-		ch <- ticket{}
+		close(ch)
 	}
 	w.waiting = nil
 }
