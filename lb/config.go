@@ -71,7 +71,9 @@ type Config struct {
 	// beyond it are refused. Bodies of up to 16 KiB do not count.
 	BufferTotal int
 
-	HoldTimeout  time.Duration // how long a request may wait for a backend; zero: not at all
+	// HoldTimeout is how long a request may wait for a backend; zero: not at all.
+	// For a numbered write that was sent and lost its leader it begins anew, once.
+	HoldTimeout  time.Duration
 	HoldRequests int           // how many may wait at once; zero: none
 	HoldBytes    int           // how many bytes those may hold together; zero: none
 
