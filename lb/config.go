@@ -74,8 +74,8 @@ type Config struct {
 	// HoldTimeout is how long a request may wait for a backend; zero: not at all.
 	// For a numbered write that was sent and lost its leader it begins anew, once.
 	HoldTimeout  time.Duration
-	HoldRequests int           // how many may wait at once; zero: none
-	HoldBytes    int           // how many bytes those may hold together; zero: none
+	HoldRequests int // how many may wait at once; zero: none
+	HoldBytes    int // how many bytes those may hold together; zero: none
 
 	ConnectTimeout     time.Duration // for a connection to a backend, waiting for a free one included
 	UpstreamTimeout    time.Duration // from sending a request to the head of its answer, and for each pause in a body that is read whole
