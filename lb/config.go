@@ -71,9 +71,11 @@ type Config struct {
 	// beyond it are refused. Bodies of up to 16 KiB do not count.
 	BufferTotal int
 
-	HoldTimeout  time.Duration // how long a request may wait for a backend; zero: not at all
-	HoldRequests int           // how many may wait at once; zero: none
-	HoldBytes    int           // how many bytes those may hold together; zero: none
+	// HoldTimeout is how long a request may wait for a backend; zero: not at all.
+	// For a numbered write that was sent and lost its leader it begins anew, once.
+	HoldTimeout  time.Duration
+	HoldRequests int // how many may wait at once; zero: none
+	HoldBytes    int // how many bytes those may hold together; zero: none
 
 	ConnectTimeout     time.Duration // for a connection to a backend, waiting for a free one included
 	UpstreamTimeout    time.Duration // from sending a request to the head of its answer, and for each pause in a body that is read whole

@@ -266,6 +266,30 @@ func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
 	}
 }
 
+// However the View changes between a decision and the next sending: what is in
+// doubt goes to nobody who keeps no identities.
+func TestAim(t *testing.T) {
+	t.Parallel()
+	keeper, other := &backend{}, &backend{}
+	v := newView([]Node{{Up: true, Identities: true, backend: keeper}, {Up: true, backend: other}}, nil)
+	for _, c := range []struct {
+		x    exchange
+		be   *backend
+		want *backend
+	}{
+		{exchange{numbered: true}, keeper, keeper},
+		{exchange{numbered: true}, other, other},
+		{exchange{numbered: true, doubt: true}, keeper, keeper},
+		{exchange{numbered: true, doubt: true}, other, nil},
+		{exchange{numbered: true, doubt: true}, &backend{}, nil},
+		{exchange{doubt: true}, keeper, nil},
+	} {
+		if got := c.x.aim(c.be, v); got != c.want || c.x.keeps != (c.x.numbered && c.be == keeper) {
+			t.Errorf("numbered %v, in doubt %v: wrong backend, or keeps is %v", c.x.numbered, c.x.doubt, c.x.keeps)
+		}
+	}
+}
+
 func TestHint(t *testing.T) {
 	t.Parallel()
 	node := func(id, http string, term uint64, up bool) Node {

@@ -1,6 +1,8 @@
 // Package lb is the balancer. Writes go to the leader, reads go round all
 // backends that can serve. While there is no leader, writes wait for one
-// instead of failing, and what certainly was not executed is sent again.
+// instead of failing, and what certainly was not executed is sent again. What
+// may have been is sent again too where it carries a number, by which a node
+// knows it (ARCHITECTURE.md, "Exactly once").
 //
 // How it is put together:
 //
@@ -11,6 +13,8 @@
 //     immutable View of them all.
 //   - conn.go and pool.go hold connections to backends, exchange.go sends one
 //     request over one of them and says what became of it.
+//   - session.go keeps the session in which writes are numbered, window.go gives
+//     out its numbers, identify.go puts them into requests.
 //   - proxy.go serves a client's request: it picks, sends, decides, holds.
 //   - front.go accepts clients, admin.go answers operators.
 //

@@ -125,7 +125,7 @@ func (x *exchange) rest() time.Duration {
 	return min(time.Millisecond<<x.holds, most)
 }
 
-// stays looks whether a waiting request's client is still there.
+// stays looks whether the client of a request that is to be sent is still there.
 func (b *Balancer) stays(x *exchange) waited {
 	if clientLeft(x.ctx.Conn()) {
 		b.held.dropped.Add(1)

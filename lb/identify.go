@@ -30,7 +30,7 @@ func (b *Balancer) identify(x *exchange) waited {
 	switch {
 	case !x.numbered:
 		return waitReady
-	case !x.keeps: // never in doubt: pick would not have picked it
+	case !x.keeps: // it is not in doubt, or aim would not have taken this one
 		x.unseal()
 		return waitReady
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dengine/dengine/healthcheck"
 	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
 )
@@ -153,12 +152,17 @@ func (b *Balancer) route(x *exchange) {
 		} else if a.end == endAnswered {
 			x.discard()
 		}
+		if x.class == classWrite && (verdict == verdictAgain || verdict == verdictElsewhere) {
+			if w := b.stays(x); w != waitReady {
+				b.giveUp(x, w)
+				return
+			}
+		}
 		switch newConn = false; verdict {
 		case verdictAgain:
 			newConn = true
 		case verdictElsewhere:
-			be = b.alternative(x)
-			x.aim(be, b.registry.view.Load())
+			be = x.aim(b.alternative(x), b.registry.view.Load())
 			x.follow()
 		case verdictHold, verdictReplay:
 			be = nil
@@ -225,12 +229,7 @@ func (b *Balancer) pick(x *exchange, v *View) *backend {
 	if !x.leaderOnly() {
 		return v.reader(b.turn.Add(1), x.tried)
 	}
-	be := v.leader()
-	x.aim(be, v)
-	if x.doubt && !x.keeps {
-		return nil // it would execute the write once more
-	}
-	return be
+	return x.aim(v.leader(), v)
 }
 
 // leaderOnly says whether nobody but the leader may get the request.
@@ -238,9 +237,14 @@ func (x *exchange) leaderOnly() bool {
 	return x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader
 }
 
-// aim notes what v says of the backend that a write goes to.
-func (x *exchange) aim(be *backend, v *View) {
+// aim notes what v says of the backend that a request goes to next. It is none
+// for a write in doubt that be would execute once more.
+func (x *exchange) aim(be *backend, v *View) *backend {
 	x.keeps, x.reign = x.numbered && v.keeps(be), v.reign
+	if x.doubt && !x.keeps {
+		return nil
+	}
+	return be
 }
 
 // maxHints bounds how often one request follows nodes that point at each other.
@@ -264,63 +268,5 @@ func (b *Balancer) alternative(x *exchange) *backend {
 func (x *exchange) follow() {
 	if x.hint != nil {
 		x.hint, x.hints = nil, x.hints+1
-	}
-}
-
-// learn tells the registry what an attempt has shown. A connection that could
-// not be had takes the backend out until its next report. One that broke only
-// asks for a report: a request that makes a backend drop its connection must
-// not be able to take it from everyone else.
-func (b *Balancer) learn(x *exchange, a *attempt) {
-	x.hint, x.pushback = nil, nil
-	x.strained = a.sent && a.end != endAnswered
-	switch a.end {
-	case endUnreachable:
-		switch {
-		case isRefused(x.err):
-			b.registry.doubt(x.backend)
-		case !errors.Is(x.err, errPoolBusy) && !errors.Is(x.err, errPoolClosed) && !errors.Is(x.err, errPoolLeft):
-			b.registry.poke(x.backend)
-		}
-	case endBroken, endTimedOut:
-		b.registry.poke(x.backend)
-		if a.end == endTimedOut && x.class == classRead {
-			x.backend.sideline.strike(x.began, x.answers)
-		}
-	case endAnswered:
-		x.backend.sideline.answered()
-		if a.status == fasthttp.StatusConflict && a.mark == markUnknown && x.session != nil {
-			b.learnExpiry(x, a)
-			return
-		}
-		if a.status != fasthttp.StatusServiceUnavailable || !x.ans.dengine && a.mark == markNone {
-			return
-		}
-		r := x.peekRefusal()
-		a.unready = r.passes()
-		if x.class != classWrite || a.mark != markNotApplied {
-			return
-		}
-		if !a.unready {
-			x.pushback = &pushback{code: r.Error, message: r.Message}
-			return
-		}
-		if r.Leader != (healthcheck.Leader{}) {
-			x.hint = b.registry.view.Load().follow(r.Leader, x.backend)
-		}
-		b.registry.doubt(x.backend)
-	}
-}
-
-// learnExpiry looks whether a conflict says that the cluster does not know the
-// session. The write was not executed then, by this sending.
-func (b *Balancer) learnExpiry(x *exchange, a *attempt) {
-	if x.peekRefusal().Error != codeSessionUnknown {
-		return
-	}
-	a.expired, a.echoes = true, false
-	b.sessions.lost(x.session)
-	if !x.doubt {
-		x.unseal() // it takes a number of the next session
 	}
 }

@@ -202,6 +202,32 @@ func TestNotAppliedIsSentAgain(t *testing.T) {
 	}
 }
 
+// What was refused is not sent on where its client has left meanwhile.
+func TestRefusedWriteOfAClientThatLeftIsNotSentOn(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t)
+	nodes[0].lead(2)
+	nodes[1].set(nodesTerm(2))
+	p := start(t, config(nodes...))
+	p.settled(t, 3, "n1")
+	gone := make(chan struct{})
+	nodes[0].answer(func(ctx *fasthttp.RequestCtx) {
+		<-gone
+		ctx.Response.Header.Set("Dengine-Outcome", "not-applied")
+		ctx.SetStatusCode(503)
+		ctx.SetBodyString(`{"error":"not_leader","message":"m","leader":{"id":"n2","http":"` + nodes[1].http + `"}}`)
+	})
+	conn := dial(t, p.Addr())
+	write(t, conn, "PUT /kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+	eventually(t, "the write to arrive", func() bool { return nodes[0].writes.Load() == 1 })
+	_ = conn.Close()
+	close(gone)
+	eventually(t, "its end", func() bool { return p.Status().Requests.InFlight == 0 })
+	if n := nodes[1].writes.Load(); n != 0 {
+		t.Errorf("the node that was pointed to got %d writes", n)
+	}
+}
+
 // A write whose request was read is sent once, whatever happens then.
 func TestSentWriteIsNotSentAgain(t *testing.T) {
 	t.Parallel()

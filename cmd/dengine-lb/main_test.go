@@ -163,9 +163,9 @@ func TestBadSettings(t *testing.T) {
 
 func TestCheckPrintsWhatIsInForce(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--check", "--backend", "http=127.0.0.1:1", "--hold-timeout", "3s")
+	p := start(t, "--check", "--backend", "http=127.0.0.1:1", "--hold-timeout", "3s", "--identities=false")
 	code, out := p.wait(t)
-	if code != 0 || !strings.Contains(out, `"http=127.0.0.1:1"`) || !strings.Contains(out, `hold_timeout = "3s"`) || strings.Contains(out, "8081") {
+	if code != 0 || !strings.Contains(out, `"http=127.0.0.1:1"`) || !strings.Contains(out, `hold_timeout = "3s"`) || !strings.Contains(out, "identities = false") || strings.Contains(out, "8081") {
 		t.Errorf("exit %d, %q", code, out)
 	}
 	if code, out := start(t, "--version").wait(t); code != 0 || !strings.Contains(out, "dengine-lb version") {
