@@ -134,6 +134,8 @@ func decide(s situation) verdict {
 		return verdictElsewhere
 	case !a.sent:
 		return verdictHold
+	case a.end == endTimedOut:
+		return verdictHold // a read, whose first attempts are short
 	case a.end == endBroken && !s.waited:
 		return verdictHold // backends that die one after the other; but a read that breaks them ends
 	}

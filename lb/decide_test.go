@@ -71,7 +71,7 @@ func TestDecide(t *testing.T) {
 		"read, broke with all, late":          {with(classRead, broke, alone, late), verdictFail},
 		"read, broke with all, a second time": {with(classRead, broke, alone, waited), verdictFail},
 		"read, timed out":                     {with(classRead, attempt{end: endTimedOut, sent: true}), verdictElsewhere},
-		"read, timed out with all":            {with(classRead, attempt{end: endTimedOut, sent: true}, alone), verdictFail},
+		"read, timed out with all":            {with(classRead, attempt{end: endTimedOut, sent: true}, alone), verdictHold},
 		"read, timed out, late":               {with(classRead, attempt{end: endTimedOut, sent: true}, late), verdictFail},
 		"read, body streamed, broke":          {with(classRead, attempt{end: endBroken, sent: true}, streamed), verdictFail},
 		"read, body streamed, 503":            {with(classRead, answered(503, markNone), streamed), verdictAnswer},

@@ -54,6 +54,7 @@ type exchange struct {
 	err      error  // of the last attempt
 	problem  error  // of reading the client's body
 	attempts int
+	timeouts int // attempts of a read that took too long
 	holds    int
 	began    time.Time // the last attempt of a read
 	answers  uint64    // that its backend had given before

@@ -202,8 +202,10 @@ func (b *Balancer) triesEnd(x *exchange, a attempt) time.Time {
 	return x.holdUntil
 }
 
-// attemptBy is until when this attempt's answer must have begun. A read that
-// has another backend left to try waits only shortly for this one.
+// attemptBy is until when this attempt's answer must have begun. A read waits only
+// shortly for a backend, as long as others may do better: also such as cannot
+// serve at this moment, since a node that hangs may be the one that they all
+// waited for. Once it has waited for as many as there are, it takes its time.
 func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	now, cfg := time.Now(), &x.set.cfg
 	by := now.Add(cfg.UpstreamTimeout)
@@ -215,7 +217,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	}
 	x.tried = append(x.tried, be)
 	x.began, x.answers = now, be.sideline.visit()
-	if x.stream != nil || x.hw.upgrade != nil || b.registry.view.Load().reader(0, x.tried) == nil {
+	if x.stream != nil || x.hw.upgrade != nil || x.timeouts >= len(b.registry.view.Load().Nodes)-1 {
 		return by
 	}
 	if short := now.Add(cfg.ReadAttemptTimeout); short.Before(by) {

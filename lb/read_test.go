@@ -172,6 +172,29 @@ func TestHungNodeDoesNotStallTheRest(t *testing.T) {
 	}
 }
 
+// A leader that hangs is for a while the only one that seems able to serve: its
+// followers wait for a leader. What was sent to it then goes on to them later.
+func TestReadLeavesTheOnlyReaderThatHangs(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t)
+	release := make(chan struct{})
+	t.Cleanup(sync.OnceFunc(func() { close(release) }))
+	nodes[0].answer(func(*fasthttp.RequestCtx) { <-release })
+	for _, n := range nodes[1:] {
+		n.set(func(r *healthcheck.Report) { r.Ready = false })
+	}
+	cfg := config(nodes...)
+	cfg.ReadAttemptTimeout = 200 * time.Millisecond
+	p := start(t, cfg)
+	p.settled(t, 1, "")
+	answer := async(client(t), "GET", p.url("/kv/a"), "")
+	eventually(t, "the read to hang", func() bool { return nodes[0].hits.Load() > 0 })
+	nodes[1].follow(2)
+	if r := await(t, answer); r.status != 200 || r.body != "n2" {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t)
