@@ -164,7 +164,10 @@ func (b *Balancer) route(x *exchange) {
 		case verdictElsewhere:
 			be = x.aim(b.alternative(x), b.registry.view.Load())
 			x.follow()
-		case verdictHold, verdictReplay:
+		case verdictHold:
+			x.unseal() // nothing under this number is or will be executed: the window need not wait for it
+			be = nil
+		case verdictReplay:
 			be = nil
 		default:
 			b.fail(x, a)

@@ -1,7 +1,9 @@
 package lb_test
 
 import (
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,4 +261,43 @@ func TestWindowIsFull(t *testing.T) {
 	if s := p.Status().Session; s.InFlight != 0 {
 		t.Errorf("%d numbers are in use", s.InFlight)
 	}
+}
+
+// A write that is refused for the moment waits without its number: the window
+// must not stand still for it.
+func TestRefusedWriteGivesItsNumberBack(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.window = 8
+	p := k.start(t, config(k.nodes...))
+	var refused atomic.Int64
+	var open atomic.Bool
+	k.fail(k.nodes[0], fault{before: func(ctx *fasthttp.RequestCtx) bool {
+		if string(ctx.Path()) != "/kv/refused" || open.Load() {
+			return false
+		}
+		refused.Add(1)
+		problem(ctx, 503, "overloaded", "not-applied")
+		return true
+	}})
+	answer := async(client(t), "PUT", p.url("/kv/refused"), "x")
+	eventually(t, "the refusal", func() bool { return refused.Load() > 0 })
+	begin := time.Now()
+	for i := range 20 {
+		if r := do(t, client(t), "PUT", p.url(fmt.Sprintf("/kv/%d", i)), "x"); r.status != 200 {
+			t.Fatalf("%d: %+v", i, r)
+		}
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("20 writes took %v", took)
+	}
+	open.Store(true)
+	if r := await(t, answer); r.status != 200 {
+		t.Errorf("got %+v", r)
+	}
+	k.locked(func() {
+		if k.executed["/kv/refused"] != 1 || k.plain["/kv/refused"] != 0 {
+			t.Errorf("executed %d times, %d without a number", k.executed["/kv/refused"], k.plain["/kv/refused"])
+		}
+	})
 }
