@@ -184,13 +184,14 @@ func (b *Balancer) judge(x *exchange, a attempt) verdict {
 		whole: x.stream == nil || !a.sent, waited: x.holds > 0,
 		identity: x.session != nil, doubt: x.doubt,
 	}
-	if x.doubt = s.inDoubt(); x.doubt && !s.doubt {
+	x.doubt = s.inDoubt()
+	if x.doubt && !s.doubt {
 		b.doubts.Add(1)
-		if x.session != nil && a.end != endTimedOut && !x.extended {
-			// It begins to wait for a leader only now; once, or a backend that
-			// breaks every answer would have it for ever.
-			x.holdUntil, x.extended = time.Now().Add(x.set.cfg.HoldTimeout), true
-		}
+	}
+	if x.doubt && a.uncertain() && x.session != nil && a.end != endTimedOut && !x.extended {
+		// It begins to wait for a leader only now; once, or a backend that
+		// breaks every answer would have it for ever.
+		x.holdUntil, x.extended = time.Now().Add(x.set.cfg.HoldTimeout), true
 	}
 	s.others = b.alternative(x) != nil
 	s.time = time.Now().Before(b.triesEnd(x, a))
@@ -213,6 +214,10 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	now, cfg := time.Now(), &x.set.cfg
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
+		// One that can be asked for again is, once, while there is time to.
+		if left := x.holdUntil.Sub(now); x.session != nil && !x.doubt && left > cfg.HoldTimeout/2 && now.Add(left/2).Before(by) {
+			return now.Add(left / 2)
+		}
 		return by
 	}
 	if x.readBy.Before(by) {

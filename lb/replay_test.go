@@ -122,7 +122,7 @@ func TestHoldTimeBeginsWithTheDoubt(t *testing.T) {
 	if r := await(t, answer); r.status != 200 {
 		t.Errorf("got %+v", r)
 	}
-	k.once(t, "/kv/a", 2)
+	k.once(t, "/kv/a", 3) // once more to the leader that hangs, while there was time
 }
 
 // Only what can be asked for again is broken off, and only by another leader.
@@ -429,4 +429,36 @@ func TestEveryWriteIsExecutedOnce(t *testing.T) {
 		t.Errorf("session: %+v", s.Session)
 	}
 	t.Logf("%+v", s.Session)
+}
+
+// One sending that is lost without a trace costs neither its client an error nor
+// others theirs.
+func TestLostSendingIsSentAgain(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	cfg := config(k.nodes...)
+	cfg.UpstreamTimeout, cfg.HoldTimeout = 3*time.Second, time.Second // as the defaults are: 30 s and 10 s
+	p := k.start(t, cfg)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	var hung atomic.Int64
+	k.fail(k.nodes[0], fault{before: func(ctx *fasthttp.RequestCtx) bool {
+		if string(ctx.Path()) == "/kv/lost" && hung.Add(1) == 1 {
+			<-release
+			return true
+		}
+		return false
+	}})
+	lost := async(client(t), "PUT", p.url("/kv/lost"), "x")
+	eventually(t, "it to hang", func() bool { return hung.Load() > 0 })
+	c := client(t)
+	for i := range 1200 {
+		if r := do(t, c, "PUT", p.url(fmt.Sprintf("/kv/%d", i)), "x"); r.status != 200 {
+			t.Errorf("write %d: %+v", i, r)
+			break
+		}
+	}
+	if r := await(t, lost); r.status != 200 {
+		t.Errorf("the lost one got %+v", r)
+	}
 }
