@@ -227,13 +227,17 @@ func httpOf(members []healthcheck.Member, id string) string {
 func (n *Node) watchRole(ctx context.Context, c *core) {
 	tick := time.NewTicker(reportTick)
 	defer tick.Stop()
-	var marking atomic.Bool // a mark is on its way; where it fails the next look sends another
+	var marking atomic.Bool  // a mark is on its way; where it fails the next look sends another
+	var marked atomic.Uint64 // the last term that has its mark: other entries of the term do not set its limits
 	silent := false
 	for {
-		if c.raft.State() == raft.Leader && c.fsm.term.Load() != c.raft.CurrentTerm() && marking.CompareAndSwap(false, true) {
+		term := c.raft.CurrentTerm()
+		if c.raft.State() == raft.Leader && marked.Load() != term && marking.CompareAndSwap(false, true) {
 			n.group.Go(func() {
 				if err := c.proposer.mark(n.cfg.identityLimits(), n.cfg.WriteTimeout); err != nil {
 					n.log.Debug("the mark of the new term failed", zap.Error(err))
+				} else {
+					marked.Store(term)
 				}
 				marking.Store(false)
 				n.kickRole()
