@@ -49,10 +49,8 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			select {
-			case t.rpcs <- rpc:
-			case <-t.closed:
-				return
+			if !t.deliver(rpc) {
+				continue
 			}
 			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
 				t.contact.noteAppend(a.Term, a.LeaderCommitIndex, time.Now())
@@ -74,11 +72,38 @@ func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 			handle(rpc)
 			return
 		}
+		t.deliver(rpc)
+	})
+}
+
+// refusePause is how soon a stuck disk is noticed by an RPC that waits for raft.
+const refusePause = 20 * time.Millisecond
+
+// deliver waits until raft takes an RPC and returns whether it did. While the disk
+// is stuck raft may take none, and callers that give up and come again would leave
+// their requests here, each with a connection: they are told at once instead.
+func (t *transport) deliver(rpc raft.RPC) bool {
+	select {
+	case t.rpcs <- rpc:
+		return true
+	default:
+	}
+	tick := time.NewTicker(refusePause)
+	defer tick.Stop()
+	for {
+		// A snapshot would have to be read from the connection first.
+		if err := t.disk.check(); err != nil && rpc.Reader == nil {
+			rpc.Respond(nil, err)
+			return false
+		}
 		select {
 		case t.rpcs <- rpc:
+			return true
 		case <-t.closed:
+			return false
+		case <-tick.C:
 		}
-	})
+	}
 }
 
 // changesNothing says whether raft takes a heartbeat of this term without
