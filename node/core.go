@@ -109,7 +109,9 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 func newRaft(cfg *raft.Config, c *core, trans raft.Transport) (r *raft.Raft, err error) {
 	err = errors.New("its term cannot be written")
 	var started sync.WaitGroup
-	started.Go(func() { r, err = raft.NewRaft(cfg, c.fsm, c.store, stableStore{c.store}, c.snapshots, trans) })
+	started.Go(func() {
+		r, err = raft.NewRaft(cfg, c.fsm, c.store, &stableStore{logStore: c.store}, c.snapshots, trans)
+	})
 	started.Wait()
 	return r, err
 }

@@ -18,7 +18,7 @@ const transferPause = 5 * time.Millisecond
 // would leave its outcome unknown. All of it takes closeTimeout at most.
 func (n *Node) handOver(c *core) {
 	members, voters := n.members(c)
-	if c.raft.State() != raft.Leader || len(voters) == 1 {
+	if c.raft.State() != raft.Leader {
 		return
 	}
 	start := time.Now()
@@ -28,6 +28,9 @@ func (n *Node) handOver(c *core) {
 		return
 	}
 	c.proposer.settle(n.cfg.HeartbeatTimeout)
+	if len(voters) == 1 { // there is nobody else
+		return
+	}
 	tried := make(map[raft.ServerID]bool)
 	for time.Since(start) < closeTimeout {
 		heir, ok := n.heir(c, voters, tried)

@@ -136,7 +136,13 @@ func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.write("append to the log", func() error { return s.disk.StoreLogs(logs) }); err != nil {
+	err := s.write("append to the log", func() error {
+		if err := s.closeGap(logs); err != nil {
+			return err
+		}
+		return s.disk.StoreLogs(logs)
+	})
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -145,6 +151,25 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		s.cache.add(l)
 	}
 	return nil
+}
+
+// closeGap empties a log that takes no gap and ends before these entries do begin.
+// raft appends behind a gap only where a snapshot that it has restored fills it,
+// and empties such a log when it installs one; a node that ended before that was
+// done has the old log and the new snapshot.
+func (s *logStore) closeGap(logs []*raft.Log) error {
+	if len(logs) == 0 || !s.IsMonotonic() {
+		return nil
+	}
+	last, err := s.disk.LastIndex()
+	if err != nil || last == 0 || logs[0].Index <= last+1 {
+		return err
+	}
+	first, err := s.disk.FirstIndex()
+	if err != nil {
+		return err
+	}
+	return s.disk.DeleteRange(first, last)
 }
 
 // DeleteRange implements raft.LogStore. It removes in chunks, and in the order
@@ -191,13 +216,39 @@ func (s *logStore) SetUint64(key []byte, val uint64) error {
 // panics where it cannot write its term, which would take the whole program
 // with it; here the goroutine that tried ends, and nothing else: raft's main
 // loop, or a connection that brought a heartbeat. The node is ending already.
-type stableStore struct{ *logStore }
+//
+// raft writes a vote in two steps: its term, then for whom. A node that ended
+// between them would take the candidate of an earlier vote for that of the new
+// term, and give it the vote again without a look at its log. Here the candidate
+// goes first: beside the earlier term it says nothing, since the node's current
+// term, written before either, is later.
+type stableStore struct {
+	*logStore
+	voteTerm *uint64 // to be written behind the candidate; raft votes on one goroutine
+}
+
+// raft's keys of a vote.
+const (
+	keyVoteTerm      = "LastVoteTerm"
+	keyVoteCandidate = "LastVoteCand"
+)
 
 // Set implements raft.StableStore.
-func (s stableStore) Set(key, val []byte) error { return orEnd(s.logStore.Set(key, val)) }
+func (s *stableStore) Set(key, val []byte) error {
+	err := s.logStore.Set(key, val)
+	if err == nil && string(key) == keyVoteCandidate && s.voteTerm != nil {
+		err = s.logStore.SetUint64([]byte(keyVoteTerm), *s.voteTerm)
+		s.voteTerm = nil
+	}
+	return orEnd(err)
+}
 
 // SetUint64 implements raft.StableStore.
-func (s stableStore) SetUint64(key []byte, val uint64) error {
+func (s *stableStore) SetUint64(key []byte, val uint64) error {
+	if string(key) == keyVoteTerm {
+		s.voteTerm = &val
+		return nil
+	}
 	return orEnd(s.logStore.SetUint64(key, val))
 }
 

@@ -24,6 +24,9 @@ type transport struct {
 	closed chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup
+
+	mu   sync.Mutex
+	away map[raft.ServerID]time.Time // peers that the last replication did not reach, and when
 }
 
 // raft finds these by type assertion and silently does without them: pre-vote
@@ -37,7 +40,7 @@ var (
 func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int) *transport {
 	t := &transport{
 		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes,
-		rpcs: make(chan raft.RPC), closed: make(chan struct{}),
+		rpcs: make(chan raft.RPC), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
 	}
 	t.wg.Go(t.forward)
 	return t
@@ -49,10 +52,8 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			select {
-			case t.rpcs <- rpc:
-			case <-t.closed:
-				return
+			if !t.deliver(rpc) {
+				continue
 			}
 			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
 				t.contact.noteAppend(a.Term, a.LeaderCommitIndex, time.Now())
@@ -74,11 +75,38 @@ func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 			handle(rpc)
 			return
 		}
+		t.deliver(rpc)
+	})
+}
+
+// refusePause is how soon a stuck disk is noticed by an RPC that waits for raft.
+const refusePause = 20 * time.Millisecond
+
+// deliver waits until raft takes an RPC and returns whether it did. While the disk
+// is stuck raft may take none, and callers that give up and come again would leave
+// their requests here, each with a connection: they are told at once instead.
+func (t *transport) deliver(rpc raft.RPC) bool {
+	select {
+	case t.rpcs <- rpc:
+		return true
+	default:
+	}
+	tick := time.NewTicker(refusePause)
+	defer tick.Stop()
+	for {
+		// A snapshot would have to be read from the connection first.
+		if err := t.disk.check(); err != nil && rpc.Reader == nil {
+			rpc.Respond(nil, err)
+			return false
+		}
 		select {
 		case t.rpcs <- rpc:
+			return true
 		case <-t.closed:
+			return false
+		case <-tick.C:
 		}
-	})
+	}
 }
 
 // changesNothing says whether raft takes a heartbeat of this term without
@@ -128,12 +156,69 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, arg
 		return err
 	}
 	args.Entries = boundBytes(args.Entries, t.maxBytes)
+	replicates := args.PrevLogEntry > 0 || len(args.Entries) > 0 || args.LeaderCommitIndex > 0
+	if replicates {
+		t.awaitPeer(id, args.Term)
+	}
 	sent := time.Now()
 	err := t.NetworkTransport.AppendEntries(id, addr, args, resp)
+	if replicates {
+		t.noteReached(id, err)
+	}
 	if err == nil {
 		t.contact.noteAppended(id, args, resp, sent)
 	}
 	return err
+}
+
+// awaitPause is how often is looked whether a peer is back.
+const awaitPause = 5 * time.Millisecond
+
+// awaitPeer waits, where the last replication to a peer failed, for a heartbeat
+// that the peer acknowledges, or until this node does not lead in the term. raft
+// doubles its pause with every failure, up to ten seconds, and forgets none but
+// with a success: a peer that was away for half a minute would get no entry for
+// ten seconds after it is back.
+func (t *transport) awaitPeer(id raft.ServerID, term uint64) {
+	t.mu.Lock()
+	since, away := t.away[id]
+	t.mu.Unlock()
+	if !away {
+		return
+	}
+	tick := time.NewTicker(awaitPause)
+	defer tick.Stop()
+	for !t.contact.lastAck(id, term).After(since) && t.leadsTo(id, term) {
+		select {
+		case <-tick.C:
+		case <-t.closed:
+			return
+		}
+	}
+}
+
+// leadsTo says whether this node leads in the term and has the peer as a member.
+func (t *transport) leadsTo(id raft.ServerID, term uint64) bool {
+	r := t.raft.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *transport) noteReached(id raft.ServerID, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		delete(t.away, id)
+		return
+	}
+	t.away[id] = time.Now()
 }
 
 // TimeoutNow implements raft.Transport.
@@ -177,8 +262,10 @@ func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a
 	if err := t.disk.check(); err != nil {
 		return err
 	}
+	t.awaitPeer(id, args.Term)
 	sent := time.Now()
 	err := t.NetworkTransport.InstallSnapshot(id, addr, args, resp, data)
+	t.noteReached(id, err)
 	if err == nil && resp.Term == args.Term {
 		t.contact.noteAck(id, args.Term, sent)
 	}

@@ -110,9 +110,10 @@ func (n *Node) hold(ctx context.Context, c *core, w *watch) (ended bool) {
 func (n *Node) lookInto(ctx context.Context, c *core, w *watch) *watch {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.HeartbeatTimeout)
 	defer cancel()
+	term := c.raft.CurrentTerm() // in which the run that was watched led, if it did
 	for pause := watchProbe; ctx.Err() == nil; pause = min(2*pause, probeSlows) {
-		s := suspicion{leader: w.leader, term: c.raft.CurrentTerm(), since: time.Now()}
-		if id, _ := n.leaderToWatch(c); id != w.leader.id {
+		s := suspicion{leader: w.leader, term: term, since: time.Now()}
+		if id, _ := n.leaderToWatch(c); id != w.leader.id || c.raft.CurrentTerm() != term {
 			return nil
 		}
 		again, err := n.dialWatch(ctx, w.leader.id, w.addr, n.cfg.HeartbeatTimeout)

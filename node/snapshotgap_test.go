@@ -1,0 +1,70 @@
+package node_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/node"
+)
+
+// A follower is killed after it has stored a leader's snapshot, while it restores
+// it: its log still ends before the snapshot.
+func TestFollowerKilledWhileItInstallsASnapshot(t *testing.T) {
+	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
+		t.Run(string(store), func(t *testing.T) {
+			t.Parallel()
+			c := startCluster(t, 3, func(cfg *node.Config) {
+				cfg.LogStore = store
+				cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
+			})
+			l := c.leader()
+			f := c.others(l)[0]
+			c.stop(f)
+			for i := range 300 {
+				if w := c.do("PUT", c.api(l, fmt.Sprint("/kv/", i)), "v"); w.status != 200 {
+					t.Fatalf("%+v", w)
+				}
+			}
+			time.Sleep(200 * time.Millisecond)
+			// What raft has on disk after snapshot sink.Close and before removeOldLogs.
+			src, dst := filepath.Join(c.configs[l].DataDir, "snapshots"), filepath.Join(c.configs[f].DataDir, "snapshots")
+			os.RemoveAll(dst)
+			if err := os.CopyFS(dst, os.DirFS(src)); err != nil {
+				t.Fatal(err)
+			}
+			c.stop(l) // a later leader begins with the end of the follower's log
+			c.start(l)
+			l = c.leader()
+			t.Logf("leader %+v %+v", c.nodes[l].Status().Snapshot, c.nodes[l].Status().Log)
+			for range 2 {
+				c.start(f)
+				for i := range 30 {
+					if w := c.do("PUT", c.api(l, fmt.Sprint("/kv/", i)), "w"); w.status != 200 {
+						t.Fatalf("%+v", w)
+					}
+				}
+				select {
+				case <-c.nodes[f].Done():
+					t.Errorf("the follower ended: %v", c.nodes[f].Err())
+				case <-time.After(2 * time.Second):
+				}
+				if t.Failed() {
+					_ = c.nodes[f].Close()
+					c.nodes[f] = nil
+					continue
+				}
+				break
+			}
+			if t.Failed() {
+				return
+			}
+			_ = harness.Patience
+			t.Logf("%+v %+v", c.nodes[f].Status().Snapshot, c.nodes[f].Status().Log)
+			c.sameState()
+		})
+	}
+}
