@@ -97,12 +97,17 @@ func (s *logStore) IsMonotonic() bool {
 // ends the node.
 func (s *logStore) write(what string, do func() error) error {
 	s.watch.begin(what)
-	err := do()
+	err := s.watch.failure()
+	if err == nil {
+		if err = do(); err != nil {
+			err = fmt.Errorf("%s: %w", what, err)
+			s.watch.fail(err)
+		}
+	}
 	s.watch.end()
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s: %w", what, err)
 	s.fatal(fmt.Errorf("the log %s cannot be written (%w): the node stops, since it could not keep what it acknowledges; %s, then start it again",
 		s.path, err, remedy(err)))
 	return err

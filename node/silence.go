@@ -30,6 +30,7 @@ type diskWatch struct {
 	one    sync.Mutex
 	write  atomic.Pointer[diskWrite] // under way
 	stalls atomic.Uint64             // writes that took longer than patience, and ended
+	failed atomic.Pointer[error]     // the first write that failed
 }
 
 type diskWrite struct {
@@ -64,8 +65,25 @@ func (w *diskWatch) stuckFor() time.Duration {
 	return d
 }
 
-// check returns an error that wraps ErrDiskStuck while the disk is stuck.
+// fail notes that a write has failed: from now on nothing is written, sent or taken
+// any more. raft may hold entries for written whose predecessors it has removed
+// and could not write again, and must not acknowledge them while the node ends.
+func (w *diskWatch) fail(err error) { w.failed.CompareAndSwap(nil, &err) }
+
+// failure is the first write that failed, or nil.
+func (w *diskWatch) failure() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// check returns an error that wraps ErrDiskStuck while the disk is stuck, and for
+// ever why a write has failed.
 func (w *diskWatch) check() error {
+	if err := w.failure(); err != nil {
+		return err
+	}
 	if d, what := w.stuck(); d > 0 {
 		return fmt.Errorf("%w: to %s has taken %v so far", ErrDiskStuck, what, d.Round(time.Millisecond))
 	}
@@ -87,7 +105,7 @@ func (w *diskWatch) stuck() (time.Duration, string) {
 // that wait for a place in the log; silent is what it returned last.
 func (n *Node) watchDisk(c *core, silent bool) bool {
 	why := c.store.watch.check()
-	if why != nil && !silent {
+	if errors.Is(why, ErrDiskStuck) && !silent {
 		n.log.Error("the disk hangs: this node falls silent, so that another one leads",
 			zap.String("log", c.store.path), zap.Uint64("term", c.raft.CurrentTerm()), zap.Error(why))
 	}

@@ -85,7 +85,12 @@ const refusePause = 20 * time.Millisecond
 // deliver waits until raft takes an RPC and returns whether it did. While the disk
 // is stuck raft may take none, and callers that give up and come again would leave
 // their requests here, each with a connection: they are told at once instead.
+// A disk that has failed has nothing delivered any more.
 func (t *transport) deliver(rpc raft.RPC) bool {
+	if err := t.disk.failure(); err != nil {
+		rpc.Respond(nil, err)
+		return false
+	}
 	select {
 	case t.rpcs <- rpc:
 		return true

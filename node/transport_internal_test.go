@@ -155,3 +155,44 @@ func TestHeirs(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// What a node cannot give to raft must not gather while its disk hangs: whoever
+// sent it has given up, and comes again with another connection.
+func TestStuckDiskTurnsRPCsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDiskWatch(time.Second, func(time.Duration, string) {})
+		tr := &transport{disk: disk, rpcs: make(chan raft.RPC), closed: make(chan struct{})}
+		offer := func() (taken bool, err error) {
+			answer := make(chan raft.RPCResponse, 1)
+			if tr.deliver(raft.RPC{Command: new(raft.AppendEntriesRequest), RespChan: answer}) {
+				return true, nil
+			}
+			return false, (<-answer).Error
+		}
+		disk.begin("write")
+		began := time.Now()
+		if taken, err := offer(); taken || !errors.Is(err, ErrDiskStuck) || time.Since(began) < time.Second {
+			t.Errorf("while the disk is stuck: taken %v, %v, after %v", taken, err, time.Since(began))
+		}
+		disk.end()
+		go func() { <-tr.rpcs }()
+		if taken, err := offer(); !taken || err != nil {
+			t.Errorf("when it is over: taken %v, %v", taken, err)
+		}
+		disk.fail(errors.New("broken"))
+		reader := make(chan struct{})
+		go func() {
+			select {
+			case <-tr.rpcs:
+				t.Error("raft got something after a write had failed")
+			case <-reader:
+			}
+		}()
+		synctest.Wait()
+		if taken, err := offer(); taken || err == nil || disk.check() == nil {
+			t.Errorf("after a write has failed: taken %v, %v", taken, err)
+		}
+		close(reader)
+	})
+}
