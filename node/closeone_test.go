@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/node"
 )
 
@@ -17,35 +18,32 @@ func TestCloseOfOneNodeAnswersWhatIsInFlight(t *testing.T) {
 	n := c.nodes[0]
 	c.nodes[0] = nil
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	unknown, stop := 0, make(chan struct{})
+	var written, unknown atomic.Int64
 	for i := range 32 {
 		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for { // until the node is closed
 				_, err := n.Put(context.Background(), fmt.Append(nil, "k", i), []byte("v"), node.Condition{})
 				if errors.Is(err, node.ErrUnknown) {
-					mu.Lock()
-					unknown++
-					mu.Unlock()
+					unknown.Add(1)
 				}
 				if err != nil {
 					return
 				}
+				written.Add(1)
 			}
 		})
 	}
-	time.Sleep(300 * time.Millisecond)
+	harness.Eventually(t, "writes", func() error {
+		if n := written.Load(); n < 500 {
+			return fmt.Errorf("%d so far", n)
+		}
+		return nil
+	})
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	close(stop)
 	wg.Wait()
-	if unknown > 0 {
-		t.Errorf("%d writes of 32 ended as unknown, on a healthy node that was stopped", unknown)
+	if n := unknown.Load(); n > 0 {
+		t.Errorf("%d writes of 32 ended as unknown, on a healthy node that was stopped", n)
 	}
 }

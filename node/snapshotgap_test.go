@@ -29,7 +29,12 @@ func TestFollowerKilledWhileItInstallsASnapshot(t *testing.T) {
 					t.Fatalf("%+v", w)
 				}
 			}
-			time.Sleep(200 * time.Millisecond)
+			harness.Eventually(t, "a snapshot that the follower lacks", func() error {
+				if s := c.nodes[l].Status().Snapshot; s.Index < 100 {
+					return fmt.Errorf("%+v", s)
+				}
+				return nil
+			})
 			// What raft has on disk after snapshot sink.Close and before removeOldLogs.
 			src, dst := filepath.Join(c.configs[l].DataDir, "snapshots"), filepath.Join(c.configs[f].DataDir, "snapshots")
 			os.RemoveAll(dst)
@@ -39,31 +44,21 @@ func TestFollowerKilledWhileItInstallsASnapshot(t *testing.T) {
 			c.stop(l) // a later leader begins with the end of the follower's log
 			c.start(l)
 			l = c.leader()
-			t.Logf("leader %+v %+v", c.nodes[l].Status().Snapshot, c.nodes[l].Status().Log)
-			for range 2 {
-				c.start(f)
-				for i := range 30 {
-					if w := c.do("PUT", c.api(l, fmt.Sprint("/kv/", i)), "w"); w.status != 200 {
-						t.Fatalf("%+v", w)
-					}
+			c.start(f)
+			for i := range 30 {
+				if w := c.do("PUT", c.api(l, fmt.Sprint("/kv/", i)), "w"); w.status != 200 {
+					t.Fatalf("%+v", w)
 				}
-				select {
-				case <-c.nodes[f].Done():
-					t.Errorf("the follower ended: %v", c.nodes[f].Err())
-				case <-time.After(2 * time.Second):
-				}
-				if t.Failed() {
-					_ = c.nodes[f].Close()
-					c.nodes[f] = nil
-					continue
-				}
-				break
 			}
-			if t.Failed() {
-				return
-			}
-			_ = harness.Patience
-			t.Logf("%+v %+v", c.nodes[f].Status().Snapshot, c.nodes[f].Status().Log)
+			harness.Eventually(t, "the follower to have it all", func() error {
+				if err := c.nodes[f].Err(); err != nil {
+					t.Fatalf("the follower ended: %v", err)
+				}
+				if a, b := c.nodes[l].Status().Applied, c.nodes[f].Status().Applied; a != b {
+					return fmt.Errorf("%d, the leader %d", b, a)
+				}
+				return nil
+			})
 			c.sameState()
 		})
 	}
