@@ -20,7 +20,7 @@ type Profile struct {
 
 // DefaultProfile is the benchmark's.
 func DefaultProfile() Profile {
-	return Profile{Writes: 500, Reads: 200, InFlight: 4096, Salvo: 24, Counters: 64, Value: 256}
+	return Profile{Writes: 400, Reads: 100, InFlight: 4096, Salvo: 24, Counters: 64, Value: 256}
 }
 
 // Load writes and reads by the clock, however long the answers take, until Stop.

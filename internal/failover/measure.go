@@ -48,18 +48,22 @@ func Measure(t harness.T, s Setup) Row {
 	l.awaitSuccesses(t, warmUp)
 
 	var attempts []attempt
+	cpu := cpuSoFar()
 	for i := range s.Attempts {
 		a := l.attempt(c, s.Fault)
 		attempts = append(attempts, a)
 		t.Logf("%d of %d: stall %v, back after %v", i+1, s.Attempts, a.stall.Round(time.Millisecond), a.back.Round(time.Millisecond))
 	}
+	stolen := cpuSoFar().stolenSince(cpu)
 	l.Stop()
 	c.WaitSame()
 	losses, err := l.check(c.Nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newRow(s, attempts, l.tally, l.slowest, losses)
+	row := newRow(s, attempts, l.tally, l.slowest, losses)
+	row.Stolen = math.Round(10*stolen) / 10
+	return row
 }
 
 // awaitFront waits until a front serves one write after the other: proxies may

@@ -34,6 +34,8 @@ type Row struct {
 	BackP50  float64 `json:"back_p50_ms"` // from the start of healing until all is whole
 	BackMax  float64 `json:"back_max_ms"`
 
+	Stolen float64 `json:"stolen_percent"` // of the machine's time, by others on its host
+
 	Reasons  map[string]int `json:"reasons,omitempty"`  // of what failed
 	Examples []string       `json:"examples,omitempty"` // of what was lost, doubled or misreported
 	Over     []string       `json:"over,omitempty"`     // limits that were exceeded
@@ -91,7 +93,7 @@ func (r Row) Bad() bool {
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
 	var b strings.Builder
-	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "slowest write", "back after"}
+	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "slowest write", "back after", "CPU stolen"}
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(head)
 	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
@@ -109,7 +111,7 @@ func WriteTable(w io.Writer, rows []Row) error {
 
 func (r Row) cells() []string {
 	if r.Problem != "" {
-		return append([]string{r.Fault, r.Front, "not measured"}, make([]string, 10)...)
+		return append([]string{r.Fault, r.Front, "not measured"}, make([]string, 11)...)
 	}
 	mark := ""
 	if len(r.Over) > 0 {
@@ -119,7 +121,8 @@ func (r Row) cells() []string {
 	for _, n := range []int{r.Attempts, r.Writes, r.Failed, r.FailedReads, r.Lost, r.Doubled} {
 		out = append(out, fmt.Sprint(n))
 	}
-	return append(out, length(r.StallP50), length(r.StallP99), length(r.StallMax)+mark, length(r.Slowest), length(r.BackP50))
+	return append(out, length(r.StallP50), length(r.StallP99), length(r.StallMax)+mark, length(r.Slowest), length(r.BackP50),
+		fmt.Sprintf("%.0f %%", r.Stolen))
 }
 
 // length is a time for people, of milliseconds.

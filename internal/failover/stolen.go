@@ -1,0 +1,46 @@
+package failover
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// cpuTime is what all cores together have spent since the machine started, in
+// clock ticks. Zero where the system does not tell.
+type cpuTime struct{ all, stolen uint64 }
+
+// cpuSoFar reads it (man 5 proc_stat: user, nice, system, idle, iowait, irq,
+// softirq, steal; guest time is in user and nice already).
+func cpuSoFar() (t cpuTime) {
+	const steal, fields = 7, 8
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return t
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	words := strings.Fields(line)
+	if len(words) <= fields || words[0] != "cpu" {
+		return t
+	}
+	for i, w := range words[1 : fields+1] {
+		n, err := strconv.ParseUint(w, 10, 64)
+		if err != nil {
+			return cpuTime{}
+		}
+		t.all += n
+		if i == steal {
+			t.stolen = n
+		}
+	}
+	return t
+}
+
+// stolenSince is how much of the machine's time other machines on the same host
+// took since then, in percent: nobody else's work explains a stall better.
+func (t cpuTime) stolenSince(then cpuTime) float64 {
+	if t.all <= then.all {
+		return 0
+	}
+	return 100 * float64(t.stolen-then.stolen) / float64(t.all-then.all)
+}
