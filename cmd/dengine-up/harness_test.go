@@ -156,6 +156,11 @@ func (p *program) wait() int {
 	case <-p.done:
 		return p.code
 	case <-time.After(deadline):
+		p.cmd.Process.Signal(syscall.SIGQUIT) // it says on stderr what it waits for
+		select {
+		case <-p.done:
+		case <-time.After(deadline):
+		}
 		p.t.Fatal("dengine-up does not end")
 		return 0
 	}
