@@ -30,7 +30,7 @@ e2e: build ## only the tests that run the real programs
 	$(GO) test -count=1 -v -timeout 20m ./internal/e2e
 
 # KILLS=5 attempts for each fault, FAULT=kill-leader,rolling and FRONT=dengine,caddy choose.
-failover: ## what clients see when something breaks: a table, and bench/results/failover.json (40 minutes)
+failover: ## what clients see when something breaks: a table, and bench/results/failover.json (30 minutes)
 	@$(GO) build -o $(BIN)/ ./bench/failover
 	@$(BIN)/failover $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault $(FAULT)) $(if $(FRONT),--front $(FRONT))
 

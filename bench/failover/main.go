@@ -35,7 +35,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("failover", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.kills, "kills", 0, "attempts for each fault; 0: as many as each one has by default")
-	f.IntVar(&o.rivalKills, "rival-kills", 10, "attempts for each fault through other proxies, at most")
+	f.IntVar(&o.rivalKills, "rival-kills", 5, "attempts for each fault through other proxies, at most")
 	f.StringVar(&o.faults, "fault", "", "faults to cause, separated by commas; empty: all")
 	f.StringVar(&o.fronts, "front", "", "what to measure through, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail also where a stall is over its limit")
