@@ -38,7 +38,7 @@ func TestPlan(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string][]int{
-		"--fault kill-leader --front dengine,caddy":                           {50, 10},
+		"--fault kill-leader --front dengine,caddy":                           {50, 5},
 		"--fault kill-leader --front dengine,caddy --kills 3":                 {3, 3},
 		"--fault kill-leader --front dengine,caddy --kills 7 --rival-kills 2": {7, 2},
 	} {
