@@ -243,6 +243,42 @@ func TestViewForgetsNoTerm(t *testing.T) {
 	}
 }
 
+// A leader that has just been elected gets the writes before it claims them, but
+// only one that is certainly newer than any so far.
+func TestViewTakesALeaderAtItsElection(t *testing.T) {
+	t.Parallel()
+	a, b := &backend{}, &backend{}
+	node := func(be *backend, role healthcheck.Role, term uint64, primary bool) Node {
+		return Node{Up: true, Ready: true, Identities: true, Role: role, Term: term, Primary: primary, backend: be}
+	}
+	follower, leader := healthcheck.RoleFollower, healthcheck.RoleLeader
+	before := newView([]Node{node(a, leader, 5, true), node(b, follower, 5, false)}, nil)
+	elected := newView([]Node{node(a, follower, 5, false), node(b, leader, 6, false)}, before)
+	claimed := newView([]Node{node(a, follower, 6, false), node(b, leader, 6, true)}, elected)
+	for name, c := range map[string]struct {
+		v     *View
+		want  *backend
+		young bool
+	}{
+		"before":          {before, a, false},
+		"elected":         {elected, b, true},
+		"claimed":         {claimed, b, false},
+		"elected, still":  {newView([]Node{node(a, follower, 6, false), node(b, leader, 6, false)}, elected), b, true},
+		"stepped down":    {newView([]Node{node(a, follower, 6, false), node(b, follower, 6, false)}, elected), nil, false},
+		"lost its lease":  {newView([]Node{node(a, follower, 6, false), node(b, leader, 6, false)}, claimed), nil, false},
+		"an older one":    {newView([]Node{node(a, leader, 4, false), node(b, leader, 6, true)}, elected), b, false},
+		"the first ever":  {newView([]Node{node(a, leader, 5, false), node(b, follower, 5, false)}, newView(nil, nil)), nil, false},
+		"a newer one yet": {newView([]Node{node(a, leader, 7, false), node(b, leader, 6, true)}, elected), a, true},
+	} {
+		if c.v.leader() != c.want || c.v.young != c.young {
+			t.Errorf("%s: leader %d, young %v", name, c.v.Leader, c.v.young)
+		}
+	}
+	if sameRoutes(elected, claimed) {
+		t.Error("writes without a number would not hear of the leader's claim")
+	}
+}
+
 func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
 	t.Parallel()
 	var nodes []Node

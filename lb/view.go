@@ -36,6 +36,7 @@ type View struct {
 	Readers []int  // indexes in Nodes of those that can serve reads
 
 	led   *backend // the last one that led, whether or not it does now
+	young bool     // the leader has just been elected, and does not say yet that it takes writes
 	reign uint64   // how often led has changed
 
 	// changed is closed once a View that routes otherwise was published.
@@ -52,6 +53,9 @@ func newView(nodes []Node, old *View) *View {
 		term = old.Term
 	}
 	v := &View{Nodes: nodes, Leader: leaderOf(nodes, old.leaderAddr(), term), Term: term, changed: make(chan struct{})}
+	if i := elected(nodes, old); i >= 0 && (v.Leader < 0 || nodes[i].Term > nodes[v.Leader].Term) {
+		v.Leader, v.young = i, true
+	}
 	if v.Leader >= 0 {
 		v.Term = nodes[v.Leader].Term
 	}
@@ -90,9 +94,28 @@ func leaderOf(nodes []Node, previous string, floor uint64) int {
 	return best
 }
 
+// elected finds a leader that a majority has elected since the old view, and that
+// does not claim the writes yet: it has still to commit the first entry of its
+// term. Writes with a number may go to it at once, and into the log behind that
+// entry. It stays until it claims them, or is no leader any more.
+func elected(nodes []Node, old *View) int {
+	if old == nil || old.Term == 0 {
+		return -1 // an old leader that nobody follows could look like a new one
+	}
+	best := -1
+	for i, n := range nodes {
+		since := n.Term > old.Term || (n.Term == old.Term && old.young && n.backend == old.leader())
+		if since && n.Up && !n.Suspect && !n.Primary && n.Identities && n.Role == healthcheck.RoleLeader &&
+			(best < 0 || n.Term > nodes[best].Term) {
+			best = i
+		}
+	}
+	return best
+}
+
 // sameRoutes says whether requests go the same ways in both views.
 func sameRoutes(a, b *View) bool {
-	if a == nil || len(a.Readers) != len(b.Readers) || a.leader() != b.leader() {
+	if a == nil || len(a.Readers) != len(b.Readers) || a.leader() != b.leader() || a.young != b.young {
 		return false
 	}
 	for i, r := range a.Readers {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -215,53 +214,6 @@ func (s *logStore) Set(key, val []byte) error {
 // SetUint64 implements raft.StableStore.
 func (s *logStore) SetUint64(key []byte, val uint64) error {
 	return s.write("write the term or the vote", func() error { return s.disk.SetUint64(key, val) })
-}
-
-// stableStore is the log store as raft gets it to keep its term and vote in. raft
-// panics where it cannot write its term, which would take the whole program
-// with it; here the goroutine that tried ends, and nothing else: raft's main
-// loop, or a connection that brought a heartbeat. The node is ending already.
-//
-// raft writes a vote in two steps: its term, then for whom. A node that ended
-// between them would take the candidate of an earlier vote for that of the new
-// term, and give it the vote again without a look at its log. Here the candidate
-// goes first: beside the earlier term it says nothing, since the node's current
-// term, written before either, is later.
-type stableStore struct {
-	*logStore
-	voteTerm *uint64 // to be written behind the candidate; raft votes on one goroutine
-}
-
-// raft's keys of a vote.
-const (
-	keyVoteTerm      = "LastVoteTerm"
-	keyVoteCandidate = "LastVoteCand"
-)
-
-// Set implements raft.StableStore.
-func (s *stableStore) Set(key, val []byte) error {
-	err := s.logStore.Set(key, val)
-	if err == nil && string(key) == keyVoteCandidate && s.voteTerm != nil {
-		err = s.logStore.SetUint64([]byte(keyVoteTerm), *s.voteTerm)
-		s.voteTerm = nil
-	}
-	return orEnd(err)
-}
-
-// SetUint64 implements raft.StableStore.
-func (s *stableStore) SetUint64(key []byte, val uint64) error {
-	if string(key) == keyVoteTerm {
-		s.voteTerm = &val
-		return nil
-	}
-	return orEnd(s.logStore.SetUint64(key, val))
-}
-
-func orEnd(err error) error {
-	if err != nil {
-		runtime.Goexit()
-	}
-	return nil
 }
 
 // logCache holds a run of entries without a gap, the newest there are.
