@@ -202,6 +202,20 @@ func TestJudgements(t *testing.T) {
 	}
 }
 
+func TestStallAtTheFault(t *testing.T) {
+	t.Parallel()
+	l := ledger{successes: []time.Duration{0, 10, 90, 130, 150, 400}}
+	for _, tt := range []struct{ from, to, want time.Duration }{
+		{100, 120, 40},  // under way
+		{140, 160, 250}, // begins in it
+		{5, 8, 10}, {500, 600, 0},
+	} {
+		if got := l.stallAt(tt.from, tt.to); got != tt.want {
+			t.Errorf("%v to %v: %v, want %v", tt.from, tt.to, got, tt.want)
+		}
+	}
+}
+
 func TestLongestGap(t *testing.T) {
 	t.Parallel()
 	s := time.Second

@@ -205,6 +205,20 @@ func (l *ledger) stall(from, to time.Duration) time.Duration {
 	return longestGap(l.successes, from, to)
 }
 
+// stallAt is the longest time in which no write succeeded of those that have a part
+// in [from, to].
+func (l *ledger) stallAt(from, to time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	longest := time.Duration(0)
+	for i := 1; i < len(l.successes); i++ {
+		if a, b := l.successes[i-1], l.successes[i]; b >= from && a <= to {
+			longest = max(longest, b-a)
+		}
+	}
+	return longest
+}
+
 // longestGap is the longest part of [from, to] without one of the moments, which
 // are in order.
 func longestGap(moments []time.Duration, from, to time.Duration) time.Duration {

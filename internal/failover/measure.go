@@ -13,6 +13,10 @@ import (
 // A window runs from lead before a fault to settle after it is healed.
 const lead, settle = 100 * time.Millisecond, 2 * time.Second
 
+// firstMoments is how soon after a fault its own stall begins. What is longer later
+// is the healing, or the machine.
+const firstMoments = 100 * time.Millisecond
+
 // warmUp is how many writes must have succeeded before the first fault.
 const warmUp = 200
 
@@ -28,6 +32,7 @@ type Setup struct {
 // attempt is one fault, and what it did.
 type attempt struct {
 	stall    time.Duration // longest time without a successful write in its window
+	first    time.Duration // the longest of those that reach into the first moments after the fault
 	back     time.Duration // from the start of healing until the cluster is whole
 	inFlight int           // writes, when it struck
 }
@@ -109,6 +114,7 @@ func (l *Load) attempt(c *harness.Cluster, f Fault) attempt {
 	a.back = time.Since(start)
 	time.Sleep(settle)
 	a.stall = l.stall(from, time.Since(l.begin))
+	a.first = l.stallAt(from+lead, from+lead+firstMoments)
 	return a
 }
 

@@ -30,6 +30,8 @@ type Row struct {
 	StallP50 float64 `json:"stall_p50_ms"`
 	StallP99 float64 `json:"stall_p99_ms"`
 	StallMax float64 `json:"stall_max_ms"`
+	FirstP50 float64 `json:"stall_at_fault_p50_ms"` // of the stalls that begin, or are under way, within 100 ms of the fault
+	FirstMax float64 `json:"stall_at_fault_max_ms"`
 	Slowest  float64 `json:"slowest_ms"`  // successful write, from when it was due
 	BackP50  float64 `json:"back_p50_ms"` // from the start of healing until all is whole
 	BackMax  float64 `json:"back_max_ms"`
@@ -54,14 +56,15 @@ func newRow(s Setup, attempts []attempt, n tally, slowest time.Duration, losses 
 		Lost: losses.Lost, Doubled: losses.Doubled, Misreported: losses.Misreported,
 		Slowest: ms(slowest), Reasons: n.reasons, Examples: losses.Examples,
 	}
-	var stalls, backs []time.Duration
+	var stalls, firsts, backs []time.Duration
 	for i, a := range attempts {
-		stalls, backs = append(stalls, a.stall), append(backs, a.back)
+		stalls, firsts, backs = append(stalls, a.stall), append(firsts, a.first), append(backs, a.back)
 		if i == 0 || a.inFlight < r.InFlight {
 			r.InFlight = a.inFlight
 		}
 	}
 	r.StallP50, r.StallP99, r.StallMax = ms(quantile(stalls, 0.5)), ms(quantile(stalls, 0.99)), ms(quantile(stalls, 1))
+	r.FirstP50, r.FirstMax = ms(quantile(firsts, 0.5)), ms(quantile(firsts, 1))
 	r.BackP50, r.BackMax = ms(quantile(backs, 0.5)), ms(quantile(backs, 1))
 	return r
 }
@@ -93,7 +96,7 @@ func (r Row) Bad() bool {
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
 	var b strings.Builder
-	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "slowest write", "back after", "CPU stolen"}
+	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "at the fault p50", "slowest write", "back after", "CPU stolen"}
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(head)
 	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
@@ -111,7 +114,7 @@ func WriteTable(w io.Writer, rows []Row) error {
 
 func (r Row) cells() []string {
 	if r.Problem != "" {
-		return append([]string{r.Fault, r.Front, "not measured"}, make([]string, 11)...)
+		return append([]string{r.Fault, r.Front, "not measured"}, make([]string, 12)...)
 	}
 	mark := ""
 	if len(r.Over) > 0 {
@@ -121,7 +124,7 @@ func (r Row) cells() []string {
 	for _, n := range []int{r.Attempts, r.Writes, r.Failed, r.FailedReads, r.Lost, r.Doubled} {
 		out = append(out, fmt.Sprint(n))
 	}
-	return append(out, length(r.StallP50), length(r.StallP99), length(r.StallMax)+mark, length(r.Slowest), length(r.BackP50),
+	return append(out, length(r.StallP50), length(r.StallP99), length(r.StallMax)+mark, length(r.FirstP50), length(r.Slowest), length(r.BackP50),
 		fmt.Sprintf("%.0f %%", r.Stolen))
 }
 
