@@ -19,7 +19,7 @@ import (
 // failTimeout where the node has failed: then the others must see it gone.
 const (
 	closeTimeout = 5 * time.Second
-	failTimeout  = 10 * time.Millisecond
+	failTimeout  = 200 * time.Millisecond
 )
 
 // Node is a running node. Its methods may be called from any goroutine.
