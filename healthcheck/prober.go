@@ -135,7 +135,13 @@ func (p *Prober) get(uri string, timeout time.Duration, read func(*fasthttp.Resp
 		req.Header.SetHost(p.checks.Host)
 		req.UseHostHeader = true
 	}
-	if err := p.client.DoTimeout(req, resp, timeout); err != nil {
+	err := p.client.DoTimeout(req, resp, timeout)
+	if errors.Is(err, fasthttp.ErrConnectionClosed) {
+		// Most likely a kept connection to an earlier run of the backend, which says
+		// nothing of this one. If it has just died, the next error is its port's.
+		err = p.client.DoTimeout(req, resp, timeout)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("check %s: %w", uri, err)
 	}
 	if err := read(resp); err != nil {

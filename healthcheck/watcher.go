@@ -12,9 +12,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// retryFloor is the first pause after a long poll failed; it doubles up to the
-// checks' interval.
-const retryFloor = 10 * time.Millisecond
+// retryFloor is the first pause after a long poll failed; it doubles up to
+// retryCeil, or the checks' interval where that is shorter. A node that was
+// restarted may lead a moment later, and its role must be known by then.
+const (
+	retryFloor = 10 * time.Millisecond
+	retryCeil  = 40 * time.Millisecond
+)
 
 // Observation is what a watcher knows of its backend at one moment.
 type Observation struct {
@@ -101,7 +105,7 @@ func (w *Watcher) longPolls(ctx context.Context) {
 			w.fail(a.err, w.version())
 			epoch = ""
 			sleep(ctx, pause)
-			pause = min(2*pause, w.checks.Interval)
+			pause = min(2*pause, retryCeil, w.checks.Interval)
 			continue
 		}
 		pause = retryFloor
