@@ -10,6 +10,7 @@ import (
 // byte for byte.
 func (c *Cluster) WaitSame() {
 	c.T.Helper()
+	c.Leader() // it has applied all that was acknowledged; followers alone may be equal, and behind
 	Eventually(c.T, "the same state on every node", func() error {
 		first := ""
 		for _, p := range c.Nodes {
