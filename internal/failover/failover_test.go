@@ -229,7 +229,7 @@ func TestLongestGap(t *testing.T) {
 		{[]time.Duration{4 * s}, 1 * s, 5 * s, 3 * s},                  // from the start
 		{[]time.Duration{0, 2 * s, 4 * s, 9 * s}, 1 * s, 5 * s, 2 * s}, // only what is inside
 	} {
-		if got := longestGap(tt.moments, tt.from, tt.to); got != tt.want {
+		if _, got := longestGap(tt.moments, tt.from, tt.to); got != tt.want {
 			t.Errorf("%v in %v to %v: %v, want %v", tt.moments, tt.from, tt.to, got, tt.want)
 		}
 	}

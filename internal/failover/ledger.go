@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -198,8 +199,8 @@ func (l *ledger) lacks(want int) error {
 }
 
 // stall is the longest time from one moment to another in which no write
-// succeeded.
-func (l *ledger) stall(from, to time.Duration) time.Duration {
+// succeeded, and its start.
+func (l *ledger) stall(from, to time.Duration) (start, length time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return longestGap(l.successes, from, to)
@@ -221,13 +222,16 @@ func (l *ledger) stallAt(from, to time.Duration) time.Duration {
 
 // longestGap is the longest part of [from, to] without one of the moments, which
 // are in order.
-func longestGap(moments []time.Duration, from, to time.Duration) time.Duration {
-	longest, last := time.Duration(0), from
-	for _, m := range moments {
-		if m <= from || m >= to {
+func longestGap(moments []time.Duration, from, to time.Duration) (start, length time.Duration) {
+	last := from
+	for _, m := range append(slices.Clone(moments), to) {
+		if m <= from || m > to {
 			continue
 		}
-		longest, last = max(longest, m-last), m
+		if m-last > length {
+			start, length = last, m-last
+		}
+		last = m
 	}
-	return max(longest, to-last)
+	return start, length
 }

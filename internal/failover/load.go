@@ -103,11 +103,11 @@ func (l *Load) arrive(n int, due time.Time) {
 // flight then.
 func (l *Load) Salvo() int {
 	now := time.Now()
-	l.flying.Add(int64(l.p.Salvo))
+	flying := l.flying.Add(int64(l.p.Salvo))
 	for range l.p.Salvo {
 		l.wg.Go(func() { l.putOne(now) })
 	}
-	return int(l.flying.Load())
+	return int(flying)
 }
 
 func (l *Load) putOne(due time.Time) {

@@ -55,7 +55,7 @@ func Measure(t harness.T, s Setup) Row {
 	var attempts []attempt
 	cpu := cpuSoFar()
 	for i := range s.Attempts {
-		a := l.attempt(c, s.Fault)
+		a := l.attempt(t, c, s.Fault)
 		attempts = append(attempts, a)
 		t.Logf("%d of %d: stall %v, back after %v", i+1, s.Attempts, a.stall.Round(time.Millisecond), a.back.Round(time.Millisecond))
 	}
@@ -99,7 +99,7 @@ func (l *Load) awaitSuccesses(t harness.T, n int) {
 }
 
 // attempt causes a fault once.
-func (l *Load) attempt(c *harness.Cluster, f Fault) attempt {
+func (l *Load) attempt(t harness.T, c *harness.Cluster, f Fault) attempt {
 	var victim *harness.Process
 	if f.Victim != nil {
 		victim = f.Victim(c)
@@ -113,8 +113,12 @@ func (l *Load) attempt(c *harness.Cluster, f Fault) attempt {
 	f.Heal(c, victim)
 	a.back = time.Since(start)
 	time.Sleep(settle)
-	a.stall = l.stall(from, time.Since(l.begin))
+	var at time.Duration
+	at, a.stall = l.stall(from, time.Since(l.begin))
 	a.first = l.stallAt(from+lead, from+lead+firstMoments)
+	if most := f.Limit.Max; most > 0 && a.stall > most {
+		explain(t, c, l.begin.Add(at), a.stall)
+	}
 	return a
 }
 
