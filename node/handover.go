@@ -14,7 +14,7 @@ import (
 const transferPause = 5 * time.Millisecond
 
 // handOver gives a leader's leadership to another node before it stops, and waits
-// until that one leads. What raft has been given is decided first: a transfer
+// until that one leads and has committed something. What raft has been given is decided first: a transfer
 // would leave its outcome unknown. All of it takes closeTimeout at most.
 func (n *Node) handOver(c *core) {
 	members, voters := n.members(c)
@@ -41,6 +41,7 @@ func (n *Node) handOver(c *core) {
 		err := transfer(c, heir, addressOf(members, heir), 2*n.cfg.ElectionTimeout)
 		switch {
 		case err == nil && n.awaitLeader(n.cfg.ElectionTimeout):
+			n.seeIn(c, n.cfg.HeartbeatTimeout)
 			log.Info("leadership handed over", zap.String("to", string(heir)), zap.Duration("took", time.Since(start)))
 			return
 		case err == nil, c.raft.State() != raft.Leader, errors.Is(err, errRaftHangs):
@@ -54,6 +55,24 @@ func (n *Node) handOver(c *core) {
 		}
 	}
 	log.Warn("leadership could not be handed over in time")
+}
+
+// seeIn stays until the new leader has committed something of its term. It takes
+// writes only then, and with this node there are enough for that when the disk of
+// another has yet to finish with the vote.
+func (n *Node) seeIn(c *core, limit time.Duration) {
+	term := c.raft.CurrentTerm()
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for c.fsm.term.Load() < term {
+		select {
+		case <-look.C:
+		case <-end.C:
+			return
+		}
+	}
 }
 
 // heir is the best node to take over that was not tried, if there are enough
