@@ -18,7 +18,7 @@ func openPort(t *testing.T, id, run string) *raftPort {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.RaftListen = id, "127.0.0.1:0"
-	p, err := listenRaft(cfg, run, zap.NewNop())
+	p, err := listenRaft(cfg, run, func(string, verdict) {}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
