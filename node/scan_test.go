@@ -223,12 +223,12 @@ func TestScanPages(t *testing.T) {
 		t.Errorf("after another key came: %+v", rest)
 	}
 	for query, says := range map[string]string{
-		"prefix=r&cursor=" + p.Cursor:           "cursor: bad input: it is of a scan with the prefix \\\"r/\\\"",
-		"prefix=&cursor=" + p.Cursor:            "cursor: bad input: it is of a scan with the prefix",
-		"start=r/2&cursor=" + p.Cursor:          "cursor: bad input: it is of a scan that began before",
-		"start=q&cursor=" + p.Cursor:            "start: bad input",
-		"cursor=x" + p.Cursor:                   "cursor: bad input",
-		"cursor=" + p.Cursor[:4]: "cursor: bad input",
+		"prefix=r&cursor=" + p.Cursor:  "cursor: bad input: it is of a scan with the prefix \\\"r/\\\"",
+		"prefix=&cursor=" + p.Cursor:   "cursor: bad input: it is of a scan with the prefix",
+		"start=r/2&cursor=" + p.Cursor: "cursor: bad input: it is of a scan that began before",
+		"start=q&cursor=" + p.Cursor:   "start: bad input",
+		"cursor=x" + p.Cursor:          "cursor: bad input",
+		"cursor=" + p.Cursor[:4]:       "cursor: bad input",
 	} {
 		if a := c.do("GET", c.api(0, "/kv?"+query), ""); a.status != 400 || !strings.Contains(a.body, says) {
 			t.Errorf("%s: %+v, want %q", query, a, says)
