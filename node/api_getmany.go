@@ -48,7 +48,7 @@ func (n *Node) getMany(ctx *fasthttp.RequestCtx, query []byte) ([]byte, uint64, 
 	if err != nil {
 		return nil, 0, err
 	}
-	answer, err := appendValues(nil, keys, values)
+	answer, err := appendValues(nil, keys, values, maxAnswerBytes)
 	return answer, index, err
 }
 
@@ -72,14 +72,15 @@ func decodeKeys(data []byte) ([][]byte, error) {
 	return append(plain, encoded...), err
 }
 
-// appendValues appends {"items":[…]}, one item for each key in their order.
-func appendValues(b []byte, keys [][]byte, values []Value) ([]byte, error) {
+// appendValues appends {"items":[…]}, one item for each key in their order, unless
+// that makes b longer than most bytes (ErrTooLarge).
+func appendValues(b []byte, keys [][]byte, values []Value, most int) ([]byte, error) {
 	size := 0
 	for i := range values {
 		size += len(keys[i]) + len(values[i].Value)
 	}
-	if size > maxAnswerBytes {
-		return nil, errAnswerTooLarge()
+	if size > most { // without a copy of anything
+		return nil, answerTooLarge(most)
 	}
 	b = slices.Grow(b, size+len(values)*itemOverhead)
 	b = append(b, `{"items":[`...)
@@ -88,8 +89,8 @@ func appendValues(b []byte, keys [][]byte, values []Value) ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = appendFound(b, keys[i], &values[i])
-		if len(b) > maxAnswerBytes { // escapes make it longer than what is stored
-			return nil, errAnswerTooLarge()
+		if len(b)+len(`]}`) > most { // escapes make it longer than what is stored
+			return nil, answerTooLarge(most)
 		}
 	}
 	return append(b, `]}`...), nil
@@ -105,6 +106,6 @@ func appendFound(b, key []byte, v *Value) []byte {
 	return append(b, '}')
 }
 
-func errAnswerTooLarge() error {
-	return fmt.Errorf("answer: %w: it would be more than %d MiB: ask for fewer keys", ErrTooLarge, maxAnswerBytes>>20)
+func answerTooLarge(most int) error {
+	return fmt.Errorf("answer: %w: it would be more than %d bytes: ask for fewer keys", ErrTooLarge, most)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/dengine/dengine/node/internal/kv"
@@ -39,30 +40,21 @@ func TestPageIsBoundedInBytes(t *testing.T) {
 
 func TestAnswerIsBounded(t *testing.T) {
 	t.Parallel()
-	answer := func(keys int, value []byte) ([]byte, error) {
-		values := make([]Value, keys)
-		for i := range values {
-			values[i] = Value{Found: true, Value: value}
+	keys := [][]byte{[]byte("a"), []byte("b"), []byte("c")}
+	for _, value := range []string{"", "plain", "\x01\x01\x01", "\xff\xff\xff", strings.Repeat("v", 1000)} {
+		v := Value{Found: true, Value: []byte(value)}
+		values := []Value{v, {}, v}
+		whole, err := appendValues(nil, keys, values, maxAnswerBytes)
+		if err != nil || !json.Valid(whole) {
+			t.Errorf("%.10q: %s, %v", value, whole, err)
 		}
-		return appendValues(nil, make([][]byte, keys), values)
-	}
-	const part = maxAnswerBytes / 100
-	for _, c := range []struct {
-		what  string
-		keys  int
-		value []byte
-		fits  bool
-	}{
-		{"well below", 98, bytes.Repeat([]byte("v"), part), true},
-		{"values that are too much", 101, bytes.Repeat([]byte("v"), part), false},
-		{"escapes that are too much", 18, bytes.Repeat([]byte{1}, part), false},
-	} {
-		b, err := answer(c.keys, c.value)
-		switch {
-		case c.fits && (err != nil || len(b) > maxAnswerBytes || !json.Valid(b)):
-			t.Errorf("%s: %d bytes, %v", c.what, len(b), err)
-		case !c.fits && !errors.Is(err, ErrTooLarge):
-			t.Errorf("%s: %d bytes, %v", c.what, len(b), err)
+		if b, err := appendValues(nil, keys, values, len(whole)); err != nil || !bytes.Equal(b, whole) {
+			t.Errorf("%.10q: %d bytes do not fit %d: %v", value, len(whole), len(whole), err)
+		}
+		for most := range len(whole) {
+			if _, err := appendValues(nil, keys, values, most); !errors.Is(err, ErrTooLarge) {
+				t.Fatalf("%.10q: %d bytes fit %d: %v", value, len(whole), most, err)
+			}
 		}
 	}
 }
@@ -70,10 +62,11 @@ func TestAnswerIsBounded(t *testing.T) {
 // BenchmarkScan is a page of 1000 items: how long the state machine's lock is held
 // for it, which holds up writes, and what its JSON takes after that.
 func BenchmarkScan(b *testing.B) {
-	f := filled(100_000, make([]byte, 256))
+	value := bytes.Repeat([]byte("v"), 256)
+	f := filled(100_000, value)
 	for i := range f.machine.Len() { // no two items lie side by side as they do after one entry
 		key := fmt.Appendf(nil, "k%06d", i*7919%100_000)
-		f.machine.Apply(uint64(i+2), 1, &kv.Entry{Term: 1, Commands: []kv.Command{{Op: kv.OpPut, Key: key, Value: make([]byte, 256)}}}, nil)
+		f.machine.Apply(uint64(i+2), 1, &kv.Entry{Term: 1, Commands: []kv.Command{{Op: kv.OpPut, Key: key, Value: value}}}, nil)
 	}
 	p := Page{Items: make([]Item, 0, MaxReadKeys)}
 	b.Run("lock", func(b *testing.B) {
