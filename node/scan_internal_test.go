@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dengine/dengine/node/internal/kv"
+	"github.com/hashicorp/raft"
 )
 
 // filled is a state machine with keys k000000, k000001, … of one value.
@@ -20,6 +24,52 @@ func filled(keys int, value []byte) *fsm {
 	}
 	f.machine.Apply(1, 1, &e, nil)
 	return f
+}
+
+// A single writer writes a, then b, then a, …: in one state a is never less than b
+// and never more than one ahead. Between the two a read has many other keys to pass.
+func TestOneState(t *testing.T) {
+	t.Parallel()
+	f := filled(500, []byte("v"))
+	keys := []string{"a"}
+	for i := range 500 {
+		keys = append(keys, fmt.Sprintf("k%06d", i))
+	}
+	keys = append(keys, "z")
+	check := func(what string, a, b []byte) {
+		if x, y := number(a), number(b); x < y || y < x-1 {
+			t.Errorf("%s: %d and %d were never there together", what, x, y)
+		}
+	}
+	var readers sync.WaitGroup
+	var done atomic.Bool
+	readers.Go(func() {
+		values := make([]Value, len(keys))
+		for !done.Load() && !t.Failed() {
+			f.getMany(keys, values)
+			check("getMany", values[0].Value, values[len(values)-1].Value)
+		}
+	})
+	readers.Go(func() {
+		var p Page
+		for !done.Load() && !t.Failed() {
+			if f.scan("", "", MaxReadKeys, &p); len(p.Items) == len(keys) {
+				check("scan", p.Items[0].Value, p.Items[len(p.Items)-1].Value)
+			}
+		}
+	})
+	for i := range 10_000 {
+		e := kv.AppendEntry(nil, 1, 0, 1)
+		e = kv.AppendCommand(e, &kv.Command{Op: kv.OpPut, Key: []byte([]string{"a", "z"}[i%2]), Value: fmt.Append(nil, i/2+1)})
+		f.Apply(&raft.Log{Index: uint64(i + 2), Term: 1, Type: raft.LogCommand, Data: e})
+	}
+	done.Store(true)
+	readers.Wait()
+}
+
+func number(b []byte) int {
+	i, _ := strconv.Atoi(string(b)) // a key that is not there yet: 0
+	return i
 }
 
 // A page ends before its keys and values are more than 4 MiB.
