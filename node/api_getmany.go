@@ -33,10 +33,10 @@ func (n *Node) serveGetMany(ctx *fasthttp.RequestCtx, query []byte) {
 
 // getMany returns the answer's body and the index of the state that it is from.
 func (n *Node) getMany(ctx *fasthttp.RequestCtx, query []byte) ([]byte, uint64, error) {
-	if _, err := parameters(query, "consistency", "max_staleness"); err != nil {
+	if _, err := parameters(query, argConsistency, argMaxStaleness); err != nil {
 		return nil, 0, err
 	}
-	o, err := n.readOptions(&ctx.Request.Header, query)
+	o, err := readOptions(&ctx.Request.Header, query)
 	if err != nil {
 		return nil, 0, err
 	}

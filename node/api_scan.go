@@ -25,7 +25,7 @@ func (n *Node) serveScan(ctx *fasthttp.RequestCtx, query []byte) {
 	r, minIndex, err := parseScan(query)
 	var o ReadOptions
 	if err == nil {
-		o, err = n.readOptions(&ctx.Request.Header, query)
+		o, err = readOptions(&ctx.Request.Header, query)
 	}
 	var p Page
 	if err == nil {
@@ -44,7 +44,7 @@ func (n *Node) serveScan(ctx *fasthttp.RequestCtx, query []byte) {
 // parseScan reads the query of a scan. With a cursor the page may not be of a state
 // before minIndex, and a prefix that is not given is the cursor's.
 func parseScan(query []byte) (r Range, minIndex uint64, err error) {
-	q, err := parameters(query, "prefix", "start", "limit", "cursor", "consistency", "max_staleness")
+	q, err := parameters(query, "prefix", "start", "limit", "cursor", argConsistency, argMaxStaleness)
 	if err != nil {
 		return r, 0, err
 	}

@@ -14,10 +14,10 @@ import (
 func TestGetMany(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, func(cfg *node.Config) { cfg.MaxValueBytes = 100 }) // a list of keys may be longer than any write
-	c.put("a", "1")
-	c.put("\xff", "\xff\x00")
-	c.put("c", "old")
-	c.put("c", "new\n")
+	c.write("a", "1")
+	c.write("\xff", "\xff\x00")
+	c.write("c", "old")
+	c.write("c", "new\n")
 	tag := func(key string) string {
 		return strconv.Quote(c.do("GET", c.api(0, "/kv/"+key), "").header.Get("ETag"))
 	}
@@ -60,8 +60,8 @@ func TestGetMany(t *testing.T) {
 func TestGetManyRefuses(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout, cfg.MaxValueBytes = 50e6, 200_000 })
-	c.put("big", strings.Repeat("v", 100_000))
-	c.put("ctl", strings.Repeat("\x01", 20_000))
+	c.write("big", strings.Repeat("v", 100_000))
+	c.write("ctl", strings.Repeat("\x01", 20_000))
 	const json = "Content-Type: application/json"
 	many := func(n int, key string) string {
 		return `"` + strings.Repeat(key+`","`, n-1) + key + `"`

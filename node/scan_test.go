@@ -16,9 +16,9 @@ import (
 	"github.com/dengine/dengine/node"
 )
 
-// put writes until a node acknowledges it, which has then applied it, and returns
+// write writes until a node acknowledges it, which has then applied it, and returns
 // that node.
-func (c *cluster) put(key, value string) (at int) {
+func (c *cluster) write(key, value string) (at int) {
 	c.t.Helper()
 	harness.Eventually(c.t, "a write to be acknowledged", func() (err error) {
 		for i, n := range c.nodes {
@@ -37,8 +37,8 @@ func (c *cluster) put(key, value string) (at int) {
 func TestReadsOfManyKeysSeeOneState(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3)
-	c.put("s/a", "1")
-	c.put("s/b", "1")
+	c.write("s/a", "1")
+	c.write("s/b", "1")
 	ctx, cancel := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	defer readers.Wait()
@@ -91,8 +91,8 @@ func TestReadsOfManyKeysSeeOneState(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d readers have not seen enough after %d writes", reading.Load(), i)
 		}
-		c.put("s/a", strconv.Itoa(i))
-		c.put("s/b", strconv.Itoa(i))
+		c.write("s/a", strconv.Itoa(i))
+		c.write("s/b", strconv.Itoa(i))
 	}
 }
 
@@ -108,8 +108,8 @@ func TestPagesNeverGoBack(t *testing.T) {
 	c := startCluster(t, 3)
 	for i := range 30 {
 		value := strconv.Itoa(i)
-		c.put("s/a", value)
-		l := c.put("s/b", value)
+		c.write("s/a", value)
+		l := c.write("s/b", value)
 		first := c.page(l, "prefix=s/&limit=1&consistency=eventual")
 		for _, f := range c.others(l) {
 			p := c.page(f, "prefix=s/&consistency=eventual&cursor="+first.Cursor)
@@ -196,9 +196,9 @@ func TestScanPages(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1)
 	for i := range 25 {
-		c.put(fmt.Sprintf("p/%02d", i), "v")
+		c.write(fmt.Sprintf("p/%02d", i), "v")
 	}
-	c.put("q", "v")
+	c.write("q", "v")
 	var got []string
 	cursor := ""
 	for {
@@ -213,7 +213,7 @@ func TestScanPages(t *testing.T) {
 	}
 	// 100 unless it is said.
 	for i := range 101 {
-		c.put(fmt.Sprintf("r/%03d", i), "v")
+		c.write(fmt.Sprintf("r/%03d", i), "v")
 	}
 	p := c.page(0, "prefix=r/")
 	if len(p.Items) != 100 || p.Cursor == "" {
@@ -226,7 +226,7 @@ func TestScanPages(t *testing.T) {
 	if rest := c.page(0, "cursor="+p.Cursor); len(rest.Items) != 0 || rest.Cursor != "" {
 		t.Errorf("after the last key went: %+v", rest)
 	}
-	c.put("r/2", "v")
+	c.write("r/2", "v")
 	if rest := c.page(0, "limit=1000&cursor="+p.Cursor); rest.keys() != "r/2" {
 		t.Errorf("after another key came: %+v", rest)
 	}
@@ -248,7 +248,7 @@ func TestScanPages(t *testing.T) {
 func TestCursorOfAStateToCome(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout = 50e6 })
-	c.put("a", "v")
+	c.write("a", "v")
 	const cursor = "AcCEPQBh" // format 1, index 1,000,000, no prefix, key a
 	for _, level := range []string{"linearizable", "lease", "eventual"} {
 		if a := c.do("GET", c.api(0, "/kv?consistency="+level+"&cursor="+cursor), ""); a.status != 503 || a.code() != "behind" {
