@@ -41,7 +41,7 @@ lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 
 FUZZTIME ?= 10s
 fuzz: ## each fuzz target for FUZZTIME
-	@for t in node/internal/kv:DecodeEntry node/internal/kv:ReadSnapshot lb:AnswerHead; do \
+	@for t in node/internal/kv:DecodeEntry node/internal/kv:ReadSnapshot node:Cursor lb:AnswerHead; do \
 		$(GO) test -run '^$$' -fuzz "^Fuzz$${t#*:}$$" -fuzztime $(FUZZTIME) ./$${t%:*} || exit 1; done
 
 clean:

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,16 +42,20 @@ const (
 const (
 	pathKV      = "/kv"
 	pathKVKey   = "/kv/"
+	pathKVGet   = "/kv/get"
 	pathSession = "/dengine/session"
 	jsonType    = "application/json"
 	binaryType  = "application/octet-stream"
 )
 
 // apiLimits bounds a request body by the largest value, written the longest way
-// that JSON has (\u00XX for each byte), with its key.
+// that JSON has (\u00XX for each byte), with its key; and by as many of the longest
+// keys as one read takes, in base64.
 func (c Config) apiLimits() edge.Limits {
 	l := c.Limits
-	l.BodyBytes = 6*(c.MaxValueBytes+MaxKeyBytes) + 1024
+	write := 6 * (c.MaxValueBytes + MaxKeyBytes)
+	read := MaxReadKeys * (base64.StdEncoding.EncodedLen(MaxKeyBytes) + len(`"",`))
+	l.BodyBytes = max(write, read) + 1024
 	return l
 }
 
@@ -70,11 +75,9 @@ func (n *Node) Serve(ctx *fasthttp.RequestCtx) {
 	}
 	switch {
 	case string(path) == pathKV:
-		if !ctx.IsPost() {
-			n.refuse(ctx, methodNotAllowed("POST"))
-			return
-		}
-		n.servePost(ctx)
+		n.serveKeys(ctx, query)
+	case string(path) == pathKVGet && ctx.IsPost(): // by any other method it is the key "get"
+		n.serveGetMany(ctx, query)
 	case bytes.HasPrefix(path, []byte(pathKVKey)):
 		n.serveKey(ctx, path[len(pathKVKey):], query)
 	case string(path) == pathSession:
@@ -92,11 +95,17 @@ func (n *Node) serveKey(ctx *fasthttp.RequestCtx, escaped, query []byte) {
 	switch method {
 	case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodPut, fasthttp.MethodDelete:
 	default:
-		n.refuse(ctx, methodNotAllowed("GET, HEAD, PUT, DELETE"))
+		allow := "GET, HEAD, PUT, DELETE"
+		if string(escaped) == pathKVGet[len(pathKVKey):] {
+			allow += ", POST"
+		}
+		n.refuse(ctx, methodNotAllowed(allow))
 		return
 	}
 	key, err := unescape(escaped)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("key: %w", err)
+	} else {
 		err = checkKey(key)
 	}
 	if err != nil {
@@ -126,11 +135,11 @@ func unescape(s []byte) ([]byte, error) {
 			continue
 		}
 		if i+2 >= len(s) {
-			return nil, fmt.Errorf("key: %w: %q ends in the middle of a percent-encoding", ErrBadInput, s)
+			return nil, fmt.Errorf("%w: %q ends in the middle of a percent-encoding", ErrBadInput, s)
 		}
 		b, err := strconv.ParseUint(string(s[i+1:i+3]), 16, 8)
 		if err != nil {
-			return nil, fmt.Errorf("key: %w: %q is not a percent-encoding: want two hex digits", ErrBadInput, s[i:i+3])
+			return nil, fmt.Errorf("%w: %q is not a percent-encoding: want two hex digits", ErrBadInput, s[i:i+3])
 		}
 		out = append(out, byte(b))
 		i += 2

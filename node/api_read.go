@@ -3,9 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
@@ -73,12 +71,7 @@ func wantsBytes(accept []byte) bool {
 // is not UTF-8.
 func appendValueJSON(b, value []byte) []byte {
 	b = slices.Grow(b, len(value)+len(`{"value":""}`))
-	if !utf8.Valid(value) {
-		b = append(b, `{"value_base64":"`...)
-		b = base64.StdEncoding.AppendEncode(b, value)
-		return append(b, `"}`...)
-	}
-	b = append(b, `{"value":`...)
-	b = appendJSONString(b, value)
+	b = append(b, '{')
+	b = appendField(b, "value", value)
 	return append(b, '}')
 }

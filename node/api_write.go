@@ -10,11 +10,8 @@ import (
 
 // servePost stores the key and the value that the JSON body names.
 func (n *Node) servePost(ctx *fasthttp.RequestCtx) {
-	if !isJSON(ctx.Request.Header.ContentType()) && len(ctx.Request.Header.ContentType()) > 0 {
-		n.refuse(ctx, &edge.Problem{
-			Status: fasthttp.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-			Message: "POST /kv takes application/json; PUT /kv/{key} takes raw bytes",
-		})
+	if p := notJSON(ctx, "POST /kv takes application/json; PUT /kv/{key} takes raw bytes"); p != nil {
+		n.refuse(ctx, p)
 		return
 	}
 	body, err := decodeBody(ctx.PostBody(), "key", "value", "value_base64")
@@ -91,4 +88,13 @@ func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {
 func isJSON(contentType []byte) bool {
 	mediaType, _, _ := bytes.Cut(contentType, []byte(";"))
 	return bytes.EqualFold(bytes.TrimSpace(mediaType), []byte(jsonType))
+}
+
+// notJSON refuses a body whose Content-Type says that it is something else.
+func notJSON(ctx *fasthttp.RequestCtx, message string) *edge.Problem {
+	contentType := ctx.Request.Header.ContentType()
+	if len(contentType) == 0 || isJSON(contentType) {
+		return nil
+	}
+	return &edge.Problem{Status: fasthttp.StatusUnsupportedMediaType, Code: "unsupported_media_type", Message: message}
 }

@@ -1,14 +1,8 @@
 package node
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -19,50 +13,15 @@ type body struct {
 	base64 *string
 }
 
-// decodeBody reads an object of strings. It is stricter than encoding/json's
-// decoding into a struct: names are compared exactly, and none may come twice,
-// since two readers could then see two different writes.
+// decodeBody reads an object of strings.
 func decodeBody(data []byte, known ...string) (*body, error) {
-	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("body: %w: not UTF-8; use value_base64 or a raw PUT for bytes", ErrBadInput)
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, fmt.Errorf("body: %w: want a JSON object with %s", ErrBadInput, strings.Join(known, ", "))
-	}
 	b := new(body)
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, badJSON(err)
-		}
-		name := t.(string) // a name is a string, or Token has failed
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("body: %w: unknown field %q: want %s", ErrBadInput, name, strings.Join(known, ", "))
-		}
-		field := b.field(name)
-		if *field != nil {
-			return nil, fmt.Errorf("%s: %w: given twice", name, ErrBadInput)
-		}
-		if t, err = dec.Token(); err != nil {
-			return nil, badJSON(err)
-		}
-		s, ok := t.(string)
-		if !ok {
-			return nil, fmt.Errorf("%s: %w: must be a string", name, ErrBadInput)
-		}
-		if strings.ContainsRune(s, utf8.RuneError) && !bytes.Contains(data, []byte("\uFFFD")) && !bytes.Contains(bytes.ToLower(data), []byte(`\ufffd`)) {
-			return nil, fmt.Errorf("%s: %w: half of a surrogate pair (RFC 8259, 8.2)", name, ErrBadInput)
-		}
-		*field = &s
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, badJSON(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("body: %w: data after the JSON object", ErrBadInput)
-	}
-	return b, nil
+	err := eachField(data, known, func(o *object, name string) error {
+		s, err := o.text(name)
+		*b.field(name) = &s
+		return err
+	})
+	return b, err
 }
 
 func (b *body) field(name string) **string {
@@ -73,13 +32,6 @@ func (b *body) field(name string) **string {
 		return &b.value
 	}
 	return &b.base64
-}
-
-func badJSON(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("body: %w: the JSON ends too early", ErrBadInput)
-	}
-	return fmt.Errorf("body: %w: not JSON: %w", ErrBadInput, err)
 }
 
 func (b *body) needKey() error {
@@ -96,13 +48,29 @@ func (b *body) valueBytes() ([]byte, error) {
 	case b.value != nil:
 		return []byte(*b.value), nil
 	case b.base64 != nil:
-		v, err := base64.StdEncoding.Strict().DecodeString(*b.base64)
-		if err != nil {
-			return nil, fmt.Errorf("value_base64: %w: not base64: %w", ErrBadInput, err)
-		}
-		return v, nil
+		return fromBase64("value_base64", *b.base64)
 	}
 	return nil, fmt.Errorf("value: %w: it is missing", ErrBadInput)
+}
+
+func fromBase64(name, text string) ([]byte, error) {
+	v, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: not base64: %w", name, ErrBadInput, err)
+	}
+	return v, nil
+}
+
+// appendField appends "name":"…", or "name_base64":"…" where the value is not
+// UTF-8.
+func appendField(b []byte, name string, value []byte) []byte {
+	b = append(append(b, '"'), name...)
+	if !utf8.Valid(value) {
+		b = append(b, `_base64":"`...)
+		b = base64.StdEncoding.AppendEncode(b, value)
+		return append(b, '"')
+	}
+	return appendJSONString(append(b, `":`...), value)
 }
 
 // appendJSONString appends s, which is UTF-8, as a JSON string. Most values need
