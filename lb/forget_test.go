@@ -74,15 +74,24 @@ func TestWrittenIndexIsKeptWhileWritesGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newRegistry(context.Background(), DefaultConfig(), zap.NewNop())
-		for index := uint64(100); index < 200; index++ {
-			raise(&g.written.index, index)
+		observe := func(commit uint64) {
 			for i, be := range g.backends {
-				g.observe(be, nil, healthcheck.Observation{Up: true, Report: healthcheck.Report{Identities: true, Primary: i == 0, Commit: index - 50}})
+				g.observe(be, nil, healthcheck.Observation{Up: true, Report: healthcheck.Report{Identities: true, Primary: i == 0, Commit: commit}})
 			}
 			time.Sleep(wipedAfter / 4)
+		}
+		for index := uint64(100); index < 200; index++ {
+			raise(&g.written.index, index)
+			observe(index - 50)
 			if kept := g.written.index.Load(); kept != index {
 				t.Fatalf("kept %d, want %d", kept, index)
 			}
+		}
+		for range 5 { // and now they do not
+			observe(7)
+		}
+		if kept := g.written.index.Load(); kept != 0 {
+			t.Errorf("kept %d after the writes have ended", kept)
 		}
 	})
 }
