@@ -166,6 +166,11 @@ func TestReadsAskForWhatWasWritten(t *testing.T) {
 			t.Errorf("/metrics lacks %q", line)
 		}
 	}
+	if err := p.Reload(config(s.nodes...)); err != nil { // without the setting
+		t.Fatal(err)
+	}
+	get("")
+	get("5", name, "5")
 }
 
 // Levels and bounds are between clients and nodes, and reads of every level go
