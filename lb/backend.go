@@ -18,6 +18,7 @@ type backend struct {
 	long     atomic.Int64  // streamed request bodies and tunnels now
 	sideline sideline
 	reached  atomic.Uint64 // log index that it is known to have applied
+	near     atomic.Bool   // it follows the writes closely
 
 	// What follows belongs to the registry and its lock.
 	watcher *healthcheck.Watcher

@@ -67,10 +67,10 @@ type Config struct {
 	Identities bool
 	// ReadYourWrites lets every read see every write that was answered through this
 	// balancer, at each level of consistency: reads carry the highest Dengine-Index of
-	// those answers as Dengine-Min-Index, and go to nodes known to be that far if there
-	// are any: while writes follow each other closely that is the leader alone.
-	// Linearizable reads see all writes without it. In healthcheck.ModePoll it is not
-	// found out that the service was wiped and begun anew: start the balancer again then.
+	// those answers as Dengine-Min-Index, and go to nodes known to be that far, or to
+	// follow closely, if there are any. Linearizable reads see all writes without it. In
+	// healthcheck.ModePoll nothing is known but from answers, nor is it found out that
+	// the service was wiped and begun anew: start the balancer again then.
 	ReadYourWrites bool
 
 	// BufferBody is the largest request body, in bytes, that is read whole

@@ -7,7 +7,7 @@ type rank uint8
 
 const (
 	rankFit    rank = iota // it can answer at once, for all that is known
-	rankBehind             // it is not known to be as far as the read asks
+	rankBehind             // it is neither known to be as far as the read asks, nor near
 	rankAside              // it is on the sideline
 	rankTried              // the read has been there
 )
@@ -18,7 +18,7 @@ func (be *backend) rank(index uint64, tried []*backend) rank {
 		return rankTried
 	case !be.sideline.admits():
 		return rankAside
-	case be.reached.Load() < index:
+	case be.reached.Load() < index && !be.near.Load():
 		return rankBehind
 	}
 	return rankFit

@@ -58,10 +58,13 @@ func (b *Balancer) seeWrites(x *exchange) {
 
 // askHowFar asks for reports of those backends that are not known to be as far as
 // the last write, whenever there was one: they all are a moment after it, and reads
-// would go only to the leader until the next check tells. It ends with ctx.
+// would go only to the leader until the next check tells. While writes follow each
+// other closely no report is ever up to date, and so one that is hardly older than
+// two rounds counts as near. It ends with ctx.
 func (g *registry) askHowFar(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	var last, before uint64 // the index at the last two rounds
 	for {
 		select {
 		case <-pause.C:
@@ -74,11 +77,15 @@ func (g *registry) askHowFar(ctx context.Context) {
 			return
 		}
 		pause.Reset(newsEvery)
+		now := g.written.index.Load()
 		for _, be := range g.all() {
-			if be.reached.Load() < g.written.index.Load() {
+			reached := be.reached.Load()
+			be.near.Store(before > 0 && reached >= before)
+			if reached < now {
 				g.poke(be)
 			}
 		}
+		last, before = now, last
 	}
 }
 
@@ -94,6 +101,7 @@ type shortfall struct {
 func (g *registry) progress(be *backend, o healthcheck.Observation) {
 	if o.Up && !be.seen.Up {
 		be.reached.Store(0) // it may have started anew, with less than it had
+		be.near.Store(false)
 	}
 	raise(&be.reached, o.Report.Applied)
 

@@ -260,6 +260,51 @@ func TestWriteAsksHowFarTheOthersAre(t *testing.T) {
 	p.reached(t, 10, 10)
 }
 
+// While writes go on, the others' reports are always a little older than the last of
+// them. Who follows closely gets its share of the reads all the same, and who does
+// not gets none.
+func TestReadsSpreadWhileWritesGoOn(t *testing.T) {
+	t.Parallel()
+	s := startIndexed(t, 1, 1, 1)
+	p := start(t, ownWrites(s.nodes...))
+	p.settled(t, 3, "n1")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c, tick := client(t), time.NewTicker(5*time.Millisecond)
+		defer tick.Stop()
+		for index := uint64(10); ; index++ {
+			n2 := s.nodes[1]
+			n2.mu.Lock()
+			n2.report.Applied = index - 4 // as a report is that was made 20 ms ago
+			n2.mu.Unlock()
+			if r, err := try(c, "PUT", p.url("/kv/a"), strconv.FormatUint(index, 10)); err != nil || r.status != 200 {
+				t.Errorf("PUT: %+v, %v", r, err)
+			}
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+	})
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer end()
+	eventually(t, "a first write", func() bool { return p.Status().Written > 0 })
+	s.share(t, p, 10)
+	got := make(map[string]int)
+	eventually(t, "n2 to get a share", func() bool {
+		for id, n := range s.share(t, p, 10) {
+			got[id] += n
+		}
+		return got["n2"] >= 20
+	})
+	end()
+	if got["n1"] == 0 || got["n3"] > 0 {
+		t.Errorf("%v", got)
+	}
+}
+
 // That no node is as far as the balancer asks is for the moment; as far as a client
 // asks may be never.
 func TestReadWaitsForTheBalancersIndexOnly(t *testing.T) {
