@@ -343,6 +343,11 @@ func (x *exchange) peekRefusal() refusal {
 		return r
 	}
 	size, length := x.ans.size, x.ans.length
+	if x.movable() && x.conn.r.Buffered() < size+length { // its deadline is that of the last look
+		if err := x.conn.SetReadDeadline(time.Now().Add(x.set.cfg.ReadAttemptTimeout)); err != nil {
+			return r
+		}
+	}
 	block, err := x.conn.r.Peek(size + length)
 	if err != nil {
 		return r

@@ -1,6 +1,9 @@
 package lb_test
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,6 +188,34 @@ func TestElectionPutsNobodyAside(t *testing.T) {
 		if n := after[i].Load(); n != 4 {
 			t.Errorf("n%d got %d of 12 reads", i+1, n)
 		}
+	}
+}
+
+// What a node says with its 503 counts, also where it comes in two pieces.
+func TestRefusalThatComesInPiecesIsUnderstood(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, "n1")
+	n.set(func(r *healthcheck.Report) { r.Identities = true })
+	var asked atomic.Int64
+	cfg := config(n)
+	cfg.Backends[0].HTTP = rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			if _, _, err := readRequest(r); err != nil {
+				return
+			}
+			if asked.Add(1) > 1 {
+				_, _ = io.WriteString(c, okAnswer)
+				continue
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nDengine-Node: n1\r\nContent-Length: 21\r\n\r\n")
+			<-time.After(250 * time.Millisecond) // a look and more
+			_, _ = io.WriteString(c, `{"error":"no_leader"}`)
+		}
+	})
+	p := start(t, cfg)
+	p.settled(t, 1, "")
+	if r := do(t, client(t), "GET", p.url("/kv/a"), ""); r.status != 200 || asked.Load() != 2 {
+		t.Errorf("got %+v after %d attempts", r, asked.Load())
 	}
 }
 
