@@ -20,8 +20,11 @@ type Status struct {
 	Backends []BackendStatus `json:"backends"`
 	Requests RequestStatus   `json:"requests"`
 	Held     HeldStatus      `json:"held"`
-	Session  SessionStatus   `json:"session"`
-	Clients  ClientStatus    `json:"clients"`
+	// Written is the highest log index of a write that was answered, where reads are
+	// to see the clients' own writes; else 0.
+	Written uint64        `json:"written"`
+	Session SessionStatus `json:"session"`
+	Clients ClientStatus  `json:"clients"`
 }
 
 // BackendStatus is one backend.
@@ -34,7 +37,8 @@ type BackendStatus struct {
 	Leader  bool             `json:"leader"`
 	Role    healthcheck.Role `json:"role"`
 	Term    uint64           `json:"term"`
-	Applied uint64           `json:"applied"`
+	Applied uint64           `json:"applied"` // by its last report
+	Reached uint64           `json:"reached"` // by its reports and answers
 	// Requests counts attempts, Errors those that gave no answer.
 	Requests    uint64 `json:"requests"`
 	Errors      uint64 `json:"errors"`
@@ -48,6 +52,9 @@ type RequestStatus struct {
 	InFlight      int64  `json:"in_flight"`
 	BufferedBytes int64  `json:"buffered_bytes"`  // that the bodies of those may take
 	WritesInDoubt uint64 `json:"writes_in_doubt"` // answered 502 or 504 with an unknown outcome
+	// ReadsCalledOff counts attempts of reads that ended because the node could serve
+	// reads no more, and others could.
+	ReadsCalledOff uint64 `json:"reads_called_off"`
 }
 
 // HeldStatus is about requests that wait for a backend.
@@ -83,7 +90,11 @@ func (b *Balancer) Status() Status {
 	v := b.registry.view.Load()
 	s := Status{
 		Version: b.set.Load().cfg.Version, Since: b.started, Draining: b.draining.Load(),
-		Requests: RequestStatus{InFlight: b.inFlight.Load(), BufferedBytes: b.buffered.Load(), WritesInDoubt: b.inDoubt.Load()},
+		Written: b.registry.written.index.Load(),
+		Requests: RequestStatus{
+			InFlight: b.inFlight.Load(), BufferedBytes: b.buffered.Load(),
+			WritesInDoubt: b.inDoubt.Load(), ReadsCalledOff: b.registry.calledOff.Load(),
+		},
 		Held: HeldStatus{
 			Now: b.held.requests.Load(), Bytes: b.held.bytes.Load(), Total: b.held.total.Load(),
 			Dropped: b.held.dropped.Load(), Refused: b.held.refused.Load(),
@@ -108,7 +119,7 @@ func (b *Balancer) Status() Status {
 		}
 		s.Backends = append(s.Backends, BackendStatus{
 			ID: n.ID, HTTP: n.HTTP, Health: n.Health, Up: n.Up && !n.Suspect, Ready: slices.Contains(v.Readers, i), Leader: i == v.Leader,
-			Role: n.Role, Term: n.Term, Applied: n.Applied,
+			Role: n.Role, Term: n.Term, Applied: n.Applied, Reached: n.backend.reached.Load(),
 			Requests: n.backend.requests.Load(), Errors: n.backend.errors.Load(), Connections: n.backend.pool.size(),
 		})
 	}

@@ -27,6 +27,8 @@ type answer struct {
 	dengine bool // a dengine node gave it
 	// sequence is the number under which a state machine decided it; 0: none.
 	sequence uint64
+	// index is the log index that a dengine node names; 0: none.
+	index uint64
 	// protocol is what the connection switches to, where the status is 101.
 	protocol []byte
 }
@@ -135,6 +137,10 @@ func (a *answer) parse(b []byte, isHead bool) error {
 			case s.is("dengine-sequence"):
 				if n, err := fasthttp.ParseUint(s.value); err == nil {
 					a.sequence = uint64(n)
+				}
+			case s.is("dengine-index"):
+				if n, err := fasthttp.ParseUint(s.value); err == nil {
+					a.index = uint64(n)
 				}
 			}
 		}

@@ -17,12 +17,15 @@ type backend struct {
 	errors   atomic.Uint64 // attempts without an answer
 	long     atomic.Int64  // streamed request bodies and tunnels now
 	sideline sideline
+	reached  atomic.Uint64 // log index that it is known to have applied
+	near     atomic.Bool   // it follows the writes closely
 
 	// What follows belongs to the registry and its lock.
 	watcher *healthcheck.Watcher
 	stop    context.CancelFunc
 	seen    healthcheck.Observation
 	suspect bool
+	short   shortfall
 }
 
 // name is what logs and metrics call it.

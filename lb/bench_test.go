@@ -14,22 +14,38 @@ import (
 // balancer to a backend that allocates nothing, from a client that neither
 // does: what is allocated is the balancer's.
 func BenchmarkProxyGet(b *testing.B) {
-	benchmarkProxy(b, false, "GET /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+	benchmarkProxy(b, benched{request: shortGet})
+}
+
+// BenchmarkProxyGetOwnWrites is the same for one that must see what was written.
+func BenchmarkProxyGetOwnWrites(b *testing.B) {
+	benchmarkProxy(b, benched{ownWrites: true, before: shortPut, request: shortGet})
 }
 
 // BenchmarkProxyPut is the same for a short write.
 func BenchmarkProxyPut(b *testing.B) {
-	benchmarkProxy(b, false, shortPut)
+	benchmarkProxy(b, benched{request: shortPut})
 }
 
 // BenchmarkProxyPutNumbered is the same for one that carries a number.
 func BenchmarkProxyPutNumbered(b *testing.B) {
-	benchmarkProxy(b, true, shortPut)
+	benchmarkProxy(b, benched{numbered: true, request: shortPut})
 }
 
-const shortPut = "PUT /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\nalice"
+const (
+	shortGet = "GET /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+	shortPut = "PUT /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\nalice"
+)
 
-func benchmarkProxy(b *testing.B, numbered bool, request string) {
+// benched is a request and what it goes through.
+type benched struct {
+	numbered  bool   // the backend keeps identities
+	ownWrites bool   // reads see them
+	before    string // another request, sent once
+	request   string
+}
+
+func benchmarkProxy(b *testing.B, what benched) {
 	session := []byte("HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n" +
 		`{"session":"00000000000000000000000000000001","window":1024,"timeout_ms":600000}`)
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDengine-Node: n1\r\nDengine-Index: 12345\r\nContent-Length: 17\r\n\r\n" + `{"value":"alice"}`)
@@ -62,16 +78,17 @@ func benchmarkProxy(b *testing.B, numbered bool, request string) {
 		}
 	})
 	cfg, leader := foreign(b, addr), addr
-	if numbered {
+	if what.numbered {
 		n := startNode(b, "n1")
 		n.set(func(r *healthcheck.Report) { r.Identities = true })
 		n.lead(2)
 		cfg, leader = config(n), "n1"
 		cfg.Backends[0].HTTP = addr
 	}
+	cfg.ReadYourWrites = what.ownWrites
 	p := start(b, cfg)
 	p.settled(b, 1, leader)
-	if numbered {
+	if what.numbered {
 		p.session(b, "open")
 	}
 	conn, err := net.Dial("tcp", p.Addr())
@@ -79,8 +96,8 @@ func benchmarkProxy(b *testing.B, numbered bool, request string) {
 		b.Fatal(err)
 	}
 	defer conn.Close()
-	req, buf := []byte(request), make([]byte, 4096)
-	exchange := func() {
+	buf := make([]byte, 4096)
+	exchange := func(req []byte) {
 		if _, err := conn.Write(req); err != nil {
 			b.Fatal(err)
 		}
@@ -92,11 +109,15 @@ func benchmarkProxy(b *testing.B, numbered bool, request string) {
 			n += m
 		}
 	}
+	if what.before != "" {
+		exchange([]byte(what.before))
+	}
+	req := []byte(what.request)
 	for range 100 {
-		exchange()
+		exchange(req)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		exchange()
+		exchange(req)
 	}
 }

@@ -56,13 +56,22 @@ type Config struct {
 	// each pause in one that streams.
 	Limits edge.Limits
 
-	ReadMethods []string    // methods that are reads: may go to any ready backend, may be repeated
-	ReadPaths   []string    // further reads, each "METHOD /path", compared byte for byte, without query
+	ReadMethods []string // methods that are reads: may go to any ready backend, may be repeated
+	// ReadPaths are further reads, each "METHOD /path", compared byte for byte, without
+	// query. POST /kv/get is one unnamed, as long as all backends are dengine nodes.
+	ReadPaths   []string
 	WritePolicy WritePolicy // where all else goes
 	// Identities numbers the writes that go to a leader which keeps write
 	// identities, in a session of the balancer's own, so that they can be sent
 	// again after their leader died. Bodies that stream get no number.
 	Identities bool
+	// ReadYourWrites lets every read see every write that was answered through this
+	// balancer, at each level of consistency: reads carry the highest Dengine-Index of
+	// those answers as Dengine-Min-Index, and go to nodes known to be that far, or to
+	// follow closely, if there are any. Linearizable reads see all writes without it. In
+	// healthcheck.ModePoll nothing is known but from answers, nor is it found out that
+	// the service was wiped and begun anew: start the balancer again then.
+	ReadYourWrites bool
 
 	// BufferBody is the largest request body, in bytes, that is read whole
 	// before it is sent, so that it can be sent again. Zero: none but empty.
@@ -119,7 +128,6 @@ func DefaultConfig() Config {
 		Checks:              healthcheck.DefaultChecks(),
 		Limits:              limits,
 		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
-		ReadPaths:           []string{"POST /kv/get"},
 		WritePolicy:         WriteLeader,
 		Identities:          true,
 		BufferBody:          8 << 20,

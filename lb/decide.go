@@ -54,6 +54,8 @@ type attempt struct {
 	// expired says that the answer is that the session is not known: this
 	// sending was not executed, and nobody can say what became of others.
 	expired bool
+	// calledOff says that the balancer itself gave a read up before its time.
+	calledOff bool
 }
 
 // uncertain says whether this sending of a write may have been executed without

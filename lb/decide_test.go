@@ -2,6 +2,7 @@ package lb
 
 import (
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/healthcheck"
 )
@@ -192,7 +193,7 @@ func TestView(t *testing.T) {
 	}{
 		"none":                       {nil, "", -1, nil},
 		"one leads":                  {[]Node{up("a", 1, false), up("b", 1, true)}, "", 1, []int{0, 1}},
-		"the higher term":            {[]Node{up("a", 3, true), up("b", 4, true), up("c", 2, true)}, "a", 1, []int{0, 1, 2}},
+		"the higher term":            {[]Node{up("a", 3, true), up("b", 4, true), up("c", 2, true)}, "a", 1, []int{1}},
 		"a follower's higher term":   {[]Node{up("a", 3, true), up("b", 9, false)}, "", 0, []int{0, 1}},
 		"no terms: the same stays":   {[]Node{up("a", 0, true), up("b", 0, true)}, "b", 1, []int{0, 1}},
 		"no terms: the first":        {[]Node{up("a", 0, true), up("b", 0, true)}, "", 0, []int{0, 1}},
@@ -287,17 +288,17 @@ func TestReaderGoesRoundAndSkipsTheTried(t *testing.T) {
 	}
 	v := newView(nodes, nil)
 	for turn := range uint64(6) {
-		if be := v.reader(turn, nil); be != nodes[turn%3].backend {
+		if be := v.reader(turn, 0, nil); be != nodes[turn%3].backend {
 			t.Errorf("turn %d", turn)
 		}
 	}
 	tried := []*backend{nodes[0].backend, nodes[1].backend}
 	for turn := range uint64(3) {
-		if be := v.reader(turn, tried); be != nodes[2].backend {
+		if be := v.reader(turn, 0, tried); be != nodes[2].backend {
 			t.Errorf("turn %d with two tried", turn)
 		}
 	}
-	if v.reader(0, append(tried, nodes[2].backend)) != nil {
+	if v.reader(0, 0, append(tried, nodes[2].backend)) != nil {
 		t.Error("all were tried")
 	}
 }
@@ -393,14 +394,18 @@ func TestRoster(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	r := newRoutes(DefaultConfig())
+	cfg := DefaultConfig()
+	cfg.ReadPaths = []string{"POST /search"}
+	r := newRoutes(cfg)
 	for request, want := range map[[2]string]class{
 		{"GET", "/"}:              classRead,
 		{"HEAD", "/x"}:            classRead,
 		{"OPTIONS", "*"}:          classRead,
 		{"POST", "/kv"}:           classWrite,
-		{"POST", "/kv/get"}:       classRead,
-		{"POST", "/kv/get?a=b"}:   classRead,
+		{"POST", "/search"}:       classRead,
+		{"POST", "/search?a=b"}:   classRead,
+		{"POST", "/searching"}:    classWrite,
+		{"PUT", "/search"}:        classWrite,
 		{"POST", "/kv/get/"}:      classWrite,
 		{"POST", "//kv/get"}:      classWrite,
 		{"PUT", "/kv/get"}:        classWrite,
@@ -411,8 +416,74 @@ func TestClassify(t *testing.T) {
 		{"POST", "/kv%2Fget"}:     classWrite,
 		{"POST", "/kv/../kv/get"}: classWrite,
 	} {
-		if got := r.classify([]byte(request[0]), []byte(request[1])); got != want {
-			t.Errorf("%v: %v", request, got)
+		for _, dengine := range []bool{true, false} {
+			if got := r.classify([]byte(request[0]), []byte(request[1]), dengine); got != want {
+				t.Errorf("%v, dengine nodes: %v: %v", request, dengine, got)
+			}
+		}
+	}
+	// What a multi-get is for dengine nodes may change something elsewhere.
+	for _, target := range []string{"/kv/get", "/kv/get?consistency=lease"} {
+		if r.classify([]byte("POST"), []byte(target), true) != classRead || r.classify([]byte("POST"), []byte(target), false) != classWrite {
+			t.Errorf("POST %s", target)
+		}
+	}
+}
+
+func TestViewKnowsDengineNodes(t *testing.T) {
+	t.Parallel()
+	node := func(role healthcheck.Role, up, identities bool) Node {
+		return Node{Up: up, Role: role, Identities: identities, backend: &backend{}}
+	}
+	follower, starting := node(healthcheck.RoleFollower, true, true), node(healthcheck.RoleStarting, true, false)
+	down, foreign := node("", false, false), node(healthcheck.RoleLeader, true, false)
+	known := newView([]Node{follower}, nil)
+	for name, c := range map[string]struct {
+		nodes []Node
+		old   *View
+		want  bool
+	}{
+		"nobody says":            {[]Node{down, starting}, nil, false},
+		"one says":               {[]Node{down, starting, follower}, nil, true},
+		"one is none":            {[]Node{follower, foreign}, known, false},
+		"nobody says any more":   {[]Node{down, starting}, known, true},
+		"none of them ever said": {[]Node{down}, newView([]Node{foreign}, known), false},
+	} {
+		if v := newView(c.nodes, c.old); v.dengine != c.want {
+			t.Errorf("%s: %v", name, v.dengine)
+		}
+	}
+}
+
+// Reads go round those that can answer at once; others come after them.
+func TestReaderPrefersThoseThatAreFarEnough(t *testing.T) {
+	t.Parallel()
+	var nodes []Node
+	for _, reached := range []uint64{10, 9, 10, 10} {
+		be := &backend{}
+		be.reached.Store(reached)
+		nodes = append(nodes, Node{Up: true, Ready: true, backend: be})
+	}
+	v := newView(nodes, nil)
+	nodes[3].backend.sideline.strike(time.Now(), 0)
+	counts := make(map[*backend]int)
+	for turn := range uint64(12) {
+		counts[v.reader(turn, 10, nil)]++
+	}
+	if counts[nodes[0].backend] != 6 || counts[nodes[2].backend] != 6 {
+		t.Errorf("reads of 10: %v", counts)
+	}
+	tried := []*backend{nodes[0].backend, nodes[2].backend}
+	if v.reader(0, 10, tried) != nodes[1].backend {
+		t.Error("one that is not known to be far enough comes before one that lets reads hang")
+	}
+	clear(counts)
+	for turn := range uint64(12) {
+		counts[v.reader(turn, 11, nil)]++
+	}
+	for _, n := range nodes[:3] {
+		if counts[n.backend] != 4 {
+			t.Errorf("reads of 11, where nobody is known to be: %v", counts)
 		}
 	}
 }

@@ -6,8 +6,8 @@
 //
 // How it is put together:
 //
-//   - view.go, members.go and decide.go hold the decisions: who leads, who
-//     reads, who belongs to the cluster, and what may follow a failed attempt.
+//   - view.go, readers.go, members.go and decide.go hold the decisions: who leads,
+//     who reads, who belongs to the cluster, and what may follow a failed attempt.
 //     They are pure functions over values.
 //   - registry.go runs one healthcheck.Watcher a backend and publishes an
 //     immutable View of them all.
@@ -15,6 +15,8 @@
 //     request over one of them and says what became of it.
 //   - session.go keeps the session in which writes are numbered, window.go gives
 //     out its numbers, identify.go puts them into requests.
+//   - written.go knows how far writes and backends are, for reads that must see the
+//     clients' own writes; calloff.go lets reads leave a node that lost its leader.
 //   - proxy.go serves a client's request: it picks, sends, decides, holds.
 //   - front.go accepts clients, admin.go answers operators.
 //

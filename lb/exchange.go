@@ -60,11 +60,13 @@ type exchange struct {
 	answers  uint64    // that its backend had given before
 	// strained: the last attempt broke, or timed out, after it was sent.
 	strained bool
+	minIndex uint64 // that a read asks for; 0: none
+	raised   bool   // not by its client
 
 	headEnd  int      // where head ends, apart from the empty line
 	numbered bool     // it may carry a number
 	keeps    bool     // the backend picked last keeps identities
-	reign    uint64   // when it was picked
+	reign    uint64   // when it was picked, or a read's attempt began
 	session  *session // nil: it has no number
 	sequence uint64   // its number
 	sealed   int      // bytes of head that its identity takes
@@ -126,7 +128,7 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 		x.err = errPoolLeft
 		return attempt{end: endUnreachable}
 	}
-	a = x.exchange(u, by)
+	a = x.exchange(g, u, by)
 	a.sent, a.reused = u.wrote, u.used
 	if a.end != endAnswered {
 		be.pool.drop(u)
@@ -136,7 +138,7 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	return a
 }
 
-func (x *exchange) exchange(u *upstream, by time.Time) attempt {
+func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {
 	if err := u.SetDeadline(by); err != nil {
 		return x.broke(err)
 	}
@@ -160,10 +162,16 @@ func (x *exchange) exchange(u *upstream, by time.Time) attempt {
 			return x.broke(err)
 		}
 	}
-	if errRead := x.ans.read(u.r, x.isHead, x.hw.upgrade != nil); errRead != nil {
-		if err != nil {
-			return x.broke(err)
-		}
+	var errRead error
+	if err == nil && x.movable() {
+		errRead = x.awaitHead(g, u, by)
+	} else {
+		errRead = x.ans.read(u.r, x.isHead, x.hw.upgrade != nil)
+	}
+	switch {
+	case errRead != nil && err != nil:
+		return x.broke(err)
+	case errRead != nil:
 		return x.broke(errRead)
 	}
 	if err != nil || (x.stream != nil && !x.ended) {
@@ -177,8 +185,8 @@ func (x *exchange) exchange(u *upstream, by time.Time) attempt {
 
 func (x *exchange) broke(err error) attempt {
 	x.err = err
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return attempt{end: endTimedOut}
+	if calledOff := errors.Is(err, errCalledOff); calledOff || errors.Is(err, os.ErrDeadlineExceeded) {
+		return attempt{end: endTimedOut, calledOff: calledOff}
 	}
 	return attempt{end: endBroken}
 }
@@ -302,6 +310,10 @@ func (x *exchange) endLong() {
 // codeSessionUnknown is the error of a node whose cluster knows no such session.
 const codeSessionUnknown = "session_unknown"
 
+// codeBehind is the error of a node that does not come as far as a read asks. Where
+// the balancer asked for it, some node has been there, and others will be.
+const codeBehind = "behind"
+
 // refusal is what a dengine node's error says.
 type refusal struct {
 	Error   string             `json:"error"`
@@ -331,6 +343,11 @@ func (x *exchange) peekRefusal() refusal {
 		return r
 	}
 	size, length := x.ans.size, x.ans.length
+	if x.movable() && x.conn.r.Buffered() < size+length { // its deadline is that of the last look
+		if err := x.conn.SetReadDeadline(time.Now().Add(x.set.cfg.ReadAttemptTimeout)); err != nil {
+			return r
+		}
+	}
 	block, err := x.conn.r.Peek(size + length)
 	if err != nil {
 		return r

@@ -37,6 +37,7 @@ func startServer(t testing.TB, srv *fasthttp.Server, stop func()) string {
 		ctx, cancel := context.WithTimeout(context.Background(), deadline)
 		defer cancel()
 		_ = srv.ShutdownWithContext(ctx)
+		_ = ln.Close() // a server that has not begun to serve yet would not know
 		<-done
 	})
 	return ln.Addr().String()

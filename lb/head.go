@@ -20,6 +20,10 @@ type headWriter struct {
 	conn    connection
 	forward []byte // the client's X-Forwarded-For, joined
 	upgrade []byte // value of Upgrade where the request may switch protocols
+	// own is the highest Dengine-Min-Index that the client sent, odd says that there
+	// is one that is no number, and minIndex is what takes their place; 0: nothing does.
+	own, minIndex uint64
+	odd           bool
 }
 
 // scan reads the Connection lines and says why the head must not be passed on,
@@ -27,12 +31,18 @@ type headWriter struct {
 func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 	w.conn.reset()
 	w.forward, w.upgrade = w.forward[:0], nil
+	w.own, w.minIndex, w.odd = 0, 0, false
 	s := fieldScanner{rest: h.RawHeaders()}
 	for s.next() {
 		switch s.name[0] | 0x20 {
 		case 'c':
 			if s.is("connection") {
 				w.conn.add(s.value)
+			}
+		case 'd':
+			if s.is(minIndexName) && len(s.value) > 0 {
+				n, err := fasthttp.ParseUint(s.value)
+				w.own, w.odd = max(w.own, uint64(max(n, 0))), w.odd || err != nil
 			}
 		case 'u':
 			if s.is("upgrade") {
@@ -61,6 +71,21 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 	return ""
 }
 
+// minIndexName is the lower-case name of the header that makes a node wait until it
+// has applied a log index.
+const minIndexName = "dengine-min-index"
+
+// require makes a read wait for a log index, or for the client's own where that is
+// higher. It returns which it is, and whether index was the higher one. What is
+// no number is passed on as it came, for the node to refuse.
+func (w *headWriter) require(index uint64) (minIndex uint64, raised bool) {
+	if index == 0 || w.odd {
+		return 0, false
+	}
+	w.minIndex = max(index, w.own)
+	return w.minIndex, index > w.own
+}
+
 // write appends the head for the backend to dst. length is the body's. Everything that frames the
 // message or speaks of this hop is written anew, the rest as it came.
 func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, length int, trust bool) []byte {
@@ -81,7 +106,7 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 	haveProto, haveHost := false, false
 	s := fieldScanner{rest: h.RawHeaders()}
 	for s.next() {
-		if hopByHop(s.name) || rewritten(s.name) || w.conn.names(s.name) {
+		if hopByHop(s.name) || rewritten(s.name) || w.conn.names(s.name) || w.minIndex > 0 && s.is(minIndexName) {
 			continue
 		}
 		if claimsForwarding(s.name) {
@@ -114,6 +139,11 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 		dst = append(dst, "Via: 1.1 dengine\r\n"...)
 	} else {
 		dst = append(dst, "Via: 1.0 dengine\r\n"...)
+	}
+	if w.minIndex > 0 {
+		dst = append(dst, "Dengine-Min-Index: "...)
+		dst = strconv.AppendUint(dst, w.minIndex, 10)
+		dst = append(dst, '\r', '\n')
 	}
 	if w.upgrade != nil {
 		dst = append(dst, "Connection: Upgrade\r\n"...)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often a held request looks whether its client is still there.
+// lookEvery is how often a held request looks whether its client is still there,
+// and a read that waits for its answer whether its node can still serve it.
 const lookEvery = 100 * time.Millisecond
 
 // How often a backend is asked again at most that could not take a request but

@@ -16,11 +16,13 @@ var errWindowFull = errors.New("too many numbered writes are in flight")
 var ownPath = []byte("/dengine/")
 
 // mayNumber says whether a request may carry a number: a write that goes to the
-// leader and can be sent again from its first byte.
+// leader and can be sent again from its first byte. A node that keeps identities
+// takes a multi-get for the read that it is.
 func (x *exchange) mayNumber(target []byte) bool {
 	cfg := &x.set.cfg
 	return cfg.Identities && cfg.WritePolicy == WriteLeader && x.class == classWrite &&
-		x.stream == nil && x.hw.upgrade == nil && !bytes.HasPrefix(target, ownPath)
+		x.stream == nil && x.hw.upgrade == nil && !bytes.HasPrefix(target, ownPath) &&
+		!x.set.routes.multi.is(x.ctx.Method(), target)
 }
 
 // identify gives a write its number before it is first sent to a backend that

@@ -13,7 +13,7 @@ import (
 // not be able to take it from everyone else.
 func (b *Balancer) learn(x *exchange, a *attempt) {
 	x.hint, x.pushback = nil, nil
-	x.strained = a.sent && a.end != endAnswered
+	x.strained = a.sent && a.end != endAnswered && !a.calledOff
 	switch a.end {
 	case endUnreachable:
 		switch {
@@ -23,8 +23,11 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 			b.registry.poke(x.backend)
 		}
 	case endBroken, endTimedOut:
-		b.registry.poke(x.backend)
-		if a.end == endTimedOut && x.class == classRead {
+		if !a.calledOff {
+			b.registry.poke(x.backend)
+		}
+		if x.hung(a, b.registry.view.Load()) {
+			x.timeouts++
 			x.backend.sideline.strike(x.began, x.answers)
 		}
 	case endAnswered:
@@ -37,7 +40,7 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 			return
 		}
 		r := x.peekRefusal()
-		a.unready = r.passes()
+		a.unready = r.passes() || x.raised && r.Error == codeBehind
 		if x.class != classWrite || a.mark != markNotApplied {
 			return
 		}

@@ -75,7 +75,7 @@ func (b *Balancer) prepare(x *exchange) bool {
 	}
 	target := originForm(h.RequestURI())
 	x.isHead = h.IsHead()
-	x.class = x.set.routes.classify(h.Method(), target)
+	x.class = x.set.routes.classify(h.Method(), target, b.registry.view.Load().dengine)
 	x.readBy = x.start.Add(cfg.ReadTimeout)
 	x.holdUntil = x.start.Add(cfg.HoldTimeout)
 	if x.class == classRead && x.readBy.Before(x.holdUntil) {
@@ -109,6 +109,7 @@ func (b *Balancer) prepare(x *exchange) bool {
 	}
 	x.length = length
 	x.numbered = x.mayNumber(target)
+	b.seeWrites(x)
 	x.head = x.hw.write(x.head, ctx, target, length, cfg.TrustForwarded)
 	x.headEnd = len(x.head) - len("\r\n")
 	if x.stream == nil && len(x.body) <= joinBody {
@@ -224,8 +225,9 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 		by = x.readBy
 	}
 	x.tried = append(x.tried, be)
-	x.began, x.answers = now, be.sideline.visit()
-	if x.stream != nil || x.hw.upgrade != nil || x.timeouts >= len(b.registry.view.Load().Nodes)-1 {
+	v := b.registry.view.Load()
+	x.began, x.answers, x.reign = now, be.sideline.visit(), v.reign
+	if !x.movable() || x.timeouts >= len(v.Nodes)-1 {
 		return by
 	}
 	if short := now.Add(cfg.ReadAttemptTimeout); short.Before(by) {
@@ -237,7 +239,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 // pick finds the backend for a request's next attempt, or nil.
 func (b *Balancer) pick(x *exchange, v *View) *backend {
 	if !x.leaderOnly() {
-		return v.reader(b.turn.Add(1), x.tried)
+		return v.reader(b.turn.Add(1), x.minIndex, x.tried)
 	}
 	return x.aim(v.leader(), v)
 }
@@ -271,7 +273,7 @@ func (b *Balancer) alternative(x *exchange) *backend {
 	if x.class == classWrite && !slices.Contains(x.tried, x.backend) {
 		x.tried = append(x.tried, x.backend)
 	}
-	return b.registry.view.Load().reader(b.turn.Load(), x.tried)
+	return b.registry.view.Load().reader(b.turn.Load(), x.minIndex, x.tried)
 }
 
 // follow counts a hint as used.

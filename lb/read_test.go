@@ -184,7 +184,7 @@ func TestReadLeavesTheOnlyReaderThatHangs(t *testing.T) {
 		n.set(func(r *healthcheck.Report) { r.Ready = false })
 	}
 	cfg := config(nodes...)
-	cfg.ReadAttemptTimeout = 200 * time.Millisecond
+	cfg.ReadAttemptTimeout = time.Second
 	p := start(t, cfg)
 	p.settled(t, 1, "")
 	answer := async(client(t), "GET", p.url("/kv/a"), "")
@@ -192,6 +192,30 @@ func TestReadLeavesTheOnlyReaderThatHangs(t *testing.T) {
 	nodes[1].follow(2)
 	if r := await(t, answer); r.status != 200 || r.body != "n2" {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A read that is slow wherever it goes ends well at the last node that it tries.
+func TestSlowReadGetsItsTime(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t)
+	for _, n := range nodes {
+		n.answer(func(ctx *fasthttp.RequestCtx) {
+			<-time.After(500 * time.Millisecond)
+			ctx.SetBodyString("slow")
+		})
+	}
+	cfg := config(nodes...)
+	cfg.ReadAttemptTimeout, cfg.ReadTimeout = 100*time.Millisecond, 5*time.Second
+	p := start(t, cfg)
+	p.settled(t, 3, "")
+	if r := do(t, client(t), "GET", p.url("/kv/a"), ""); r.status != 200 || r.body != "slow" {
+		t.Errorf("got %+v", r)
+	}
+	for _, n := range nodes {
+		if n.hits.Load() != 1 {
+			t.Errorf("%s was asked %d times", n.id, n.hits.Load())
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ type registry struct {
 
 	elections atomic.Uint64 // how often the leader changed
 	brokenOff atomic.Uint64 // numbered writes that a new leader broke off
+	calledOff atomic.Uint64 // reads that left a backend which could serve them no more
+	written   written
 
 	mu       sync.Mutex
 	cfg      Config
@@ -30,7 +32,7 @@ type registry struct {
 
 // newRegistry prepares the backends of cfg; start watches them.
 func newRegistry(ctx context.Context, cfg Config, log *zap.Logger) *registry {
-	g := &registry{ctx: ctx, cfg: cfg, log: log}
+	g := &registry{ctx: ctx, cfg: cfg, log: log, written: written{news: make(chan struct{}, 1)}}
 	for _, be := range configured(cfg) {
 		g.backends = append(g.backends, g.add(be))
 	}
@@ -46,6 +48,7 @@ func (g *registry) start() {
 	for _, be := range g.backends {
 		g.watch(be)
 	}
+	g.wg.Go(func() { g.askHowFar(g.ctx) })
 }
 
 // wait returns once every watcher has ended; the context must have ended.
@@ -109,7 +112,9 @@ func (g *registry) observe(be *backend, from *healthcheck.Watcher, o healthcheck
 	if be.watcher != from {
 		return // it watches no more
 	}
+	g.progress(be, o)
 	be.seen, be.suspect = o, false
+	g.forget()
 	if g.cfg.Discover && g.cfg.Checks.Mode == healthcheck.ModeRole && len(o.Report.Members) > 0 {
 		g.reconcile()
 	}

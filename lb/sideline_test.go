@@ -62,11 +62,11 @@ func TestReaderOnTheSidelineComesLast(t *testing.T) {
 	sick := nodes[1].backend
 	sick.sideline.strike(time.Now(), 0)
 	for turn := range uint64(6) {
-		if v.reader(turn, nil) == sick {
+		if v.reader(turn, 0, nil) == sick {
 			t.Errorf("turn %d goes to it", turn)
 		}
 	}
-	if v.reader(0, []*backend{nodes[0].backend, nodes[2].backend}) != sick {
+	if v.reader(0, 0, []*backend{nodes[0].backend, nodes[2].backend}) != sick {
 		t.Error("it is the only one left and is not asked")
 	}
 }

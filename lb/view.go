@@ -39,6 +39,9 @@ type View struct {
 	young bool     // the leader has just been elected, and does not say yet that it takes writes
 	reign uint64   // how often led has changed
 
+	// dengine: the backends are dengine nodes, as far as they have said.
+	dengine bool
+
 	// changed is closed once a View that routes otherwise was published.
 	changed chan struct{}
 }
@@ -52,7 +55,10 @@ func newView(nodes []Node, old *View) *View {
 	if old != nil && slices.ContainsFunc(nodes, func(n Node) bool { return n.Up && n.Term >= old.Term }) {
 		term = old.Term
 	}
-	v := &View{Nodes: nodes, Leader: leaderOf(nodes, old.leaderAddr(), term), Term: term, changed: make(chan struct{})}
+	v := &View{
+		Nodes: nodes, Leader: leaderOf(nodes, old.leaderAddr(), term), Term: term,
+		dengine: areNodes(nodes, old), changed: make(chan struct{}),
+	}
 	if i := elected(nodes, old); i >= 0 && (v.Leader < 0 || nodes[i].Term > nodes[v.Leader].Term) {
 		v.Leader, v.young = i, true
 	}
@@ -61,11 +67,32 @@ func newView(nodes []Node, old *View) *View {
 	}
 	v.succeed(old)
 	for i, n := range nodes {
-		if n.Up && n.Ready && !n.Suspect {
+		if n.Up && n.Ready && !n.Suspect && !v.deposed(n) {
 			v.Readers = append(v.Readers, i)
 		}
 	}
 	return v
+}
+
+// deposed says that a backend goes on claiming to lead though another does in a
+// newer term. It hangs, or is cut off from the others.
+func (v *View) deposed(n Node) bool { return n.Primary && n.Term < v.Term }
+
+// areNodes says whether all backends that are up are dengine nodes. One that is
+// starting, or must not take part, does not say yet; while none says anything, it
+// is as it was.
+func areNodes(nodes []Node, old *View) bool {
+	said := false
+	for _, n := range nodes {
+		switch {
+		case !n.Up, n.Role == healthcheck.RoleStarting, n.Role == healthcheck.RoleStopped:
+		case !n.Identities:
+			return false
+		default:
+			said = true
+		}
+	}
+	return said || old != nil && old.dengine
 }
 
 // succeed counts reigns. A backend that is elected again only goes on with its
@@ -145,24 +172,6 @@ func (v *View) leaderAddr() string {
 		return ""
 	}
 	return v.Nodes[v.Leader].HTTP
-}
-
-// reader is the turn-th reader that is not among the tried ones, or nil. One on
-// the sideline comes last.
-func (v *View) reader(turn uint64, tried []*backend) *backend {
-	n := uint64(len(v.Readers))
-	var aside *backend
-	for i := range n {
-		be := v.Nodes[v.Readers[(turn+i)%n]].backend
-		switch {
-		case slices.Contains(tried, be):
-		case be.sideline.admits():
-			return be
-		case aside == nil:
-			aside = be
-		}
-	}
-	return aside
 }
 
 // follow resolves a leader hint that refuser gave: a backend that is up, known

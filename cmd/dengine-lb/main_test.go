@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/lb"
 )
 
@@ -27,7 +28,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	harness.Cleanup()
+	os.Exit(code)
 }
 
 const deadline = 20 * time.Second
@@ -163,9 +166,9 @@ func TestBadSettings(t *testing.T) {
 
 func TestCheckPrintsWhatIsInForce(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--check", "--backend", "http=127.0.0.1:1", "--hold-timeout", "3s", "--identities=false")
+	p := start(t, "--check", "--backend", "http=127.0.0.1:1", "--hold-timeout", "3s", "--identities=false", "--read-your-writes")
 	code, out := p.wait(t)
-	if code != 0 || !strings.Contains(out, `"http=127.0.0.1:1"`) || !strings.Contains(out, `hold_timeout = "3s"`) || !strings.Contains(out, "identities = false") || strings.Contains(out, "8081") {
+	if code != 0 || !strings.Contains(out, `"http=127.0.0.1:1"`) || !strings.Contains(out, `hold_timeout = "3s"`) || !strings.Contains(out, "identities = false") || !strings.Contains(out, "read_your_writes = true") || strings.Contains(out, "8081") {
 		t.Errorf("exit %d, %q", code, out)
 	}
 	if code, out := start(t, "--version").wait(t); code != 0 || !strings.Contains(out, "dengine-lb version") {

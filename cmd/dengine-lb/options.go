@@ -72,10 +72,11 @@ func (o *options) routing() []settings.Setting {
 	same := func(s string) string { return s }
 	return []settings.Setting{
 		{Name: "read-method", Usage: "a method that is a read; may be given several times", Value: settings.List(&c.ReadMethods, text, same)},
-		{Name: "read-path", Usage: `a further read, "METHOD /path"; may be given several times`, Value: settings.List(&c.ReadPaths, text, same)},
+		{Name: "read-path", Usage: `a further read, "METHOD /path"; may be given several times; POST /kv/get of dengine nodes is one`, Value: settings.List(&c.ReadPaths, text, same)},
 		{Name: "write-policy", Usage: "leader: writes go to the leader; any: they go round like reads",
 			Value: settings.Parsed(&c.WritePolicy, parsePolicy, func(p lb.WritePolicy) string { return string(p) })},
 		{Name: "identities", Usage: "number writes for leaders that keep identities, so that they can be sent again after a leader died", Value: settings.Bool(&c.Identities)},
+		{Name: "read-your-writes", Usage: "let every read see every write that was answered through this balancer, whatever its level", Value: settings.Bool(&c.ReadYourWrites)},
 		{Name: "trust-forwarded", Usage: "keep the X-Forwarded headers of clients: only behind another proxy", Value: settings.Bool(&c.TrustForwarded)},
 		{Name: "buffer-body", Usage: "largest request body that is kept to be sent again", Value: settings.Bytes(&c.BufferBody)},
 		{Name: "buffer-total", Usage: "all such bodies together", Value: settings.Bytes(&c.BufferTotal)},
