@@ -1,0 +1,97 @@
+package chaos
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/harness"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	harness.Cleanup()
+	os.Exit(code)
+}
+
+// run runs a short round and reports it.
+func run(t *testing.T, c *harness.Cluster, s Setup) Row {
+	t.Helper()
+	s.Load = DefaultProfile()
+	if harness.Race {
+		s.Load.PerSecond /= 4
+	}
+	row := Run(t, c, s)
+	t.Logf("%+v", row)
+	// Busy machines do less: this only says that there was a load.
+	if least := s.Load.PerSecond / 3; row.Operations < least || row.Reads == 0 || row.Reads == row.Operations || row.Faults == 0 {
+		t.Errorf("no load to speak of, at least %d operations were wanted: %+v", least, row)
+	}
+	return row
+}
+
+// The short version of "make chaos": each fault for ten seconds.
+func TestPromisesAreKept(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		p     Promise
+		lasts time.Duration
+	}{
+		{Promise{Level: "linearizable"}, 10 * time.Second},
+		{Promise{Level: "lease"}, 10 * time.Second},
+		{Promise{Level: "eventual", MaxStaleness: 500 * time.Millisecond}, 5 * time.Second},
+	} {
+		t.Run(tt.p.String(), func(t *testing.T) {
+			t.Parallel()
+			c := Cluster(t, tt.p)
+			for i, f := range Faults() {
+				row := run(t, c, Setup{Promise: tt.p, Fault: f, Lasts: tt.lasts, Seed: uint64(i + 1)})
+				if row.Verdict != Kept {
+					t.Errorf("%+v", row)
+				}
+			}
+		})
+	}
+}
+
+// Eventual reads promise nothing: a harness that finds no fault with them would
+// find none with others. What it finds it leaves behind.
+func TestViolationIsSeenAndKept(t *testing.T) {
+	t.Parallel()
+	p, dir := Promise{Level: "eventual"}, t.TempDir()
+	f := Faults()[2]
+	s := Setup{Promise: p, Fault: f, Lasts: 6 * time.Second, Seed: 77, Evidence: dir}
+	row := run(t, Cluster(t, p), s)
+	if row.Verdict == Kept || filepath.Dir(row.Evidence) != dir {
+		t.Fatalf("%+v", row)
+	}
+	var e evidence
+	readJSON(t, filepath.Join(row.Evidence, "round.json"), &e)
+	if want := "make chaos ROUNDS=1 LEVEL=eventual FAULTS=" + f.Name + " SECONDS=6 SEED=77"; e.Command != want || len(e.Faults) != row.Faults {
+		t.Errorf("%+v, want %s", e, want)
+	}
+	var h []Op
+	readJSON(t, filepath.Join(row.Evidence, "history.json"), &h)
+	if f := p.check(h, patience); len(h) != row.Operations || f == nil || !strings.HasPrefix(row.Verdict, f.Key) {
+		t.Errorf("the history that was kept gives %+v, not %s", f, row.Verdict)
+	}
+	for _, name := range []string{"picture.html", "n1.log", "n2.log", "n3.log", "lb.log"} {
+		if info, err := os.Stat(filepath.Join(row.Evidence, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s is missing or empty: %v", name, err)
+		}
+	}
+}
+
+func readJSON(t *testing.T, file string, v any) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
