@@ -68,6 +68,7 @@ func TestRegisters(t *testing.T) {
 		{"unknown, read from the future", false, []string{"read b 0..1", "put b 2.."}},
 		{"unknown delete, late", true, []string{"put a 0..1", "del 2..", "read a 10..11", "read - 20..21"}},
 		{"unknown delete, and back", false, []string{"put a 0..1", "del 2..", "read - 10..11", "read a 20..21"}},
+		{"unknown delete, after a nothing that was not its own", true, []string{"read - 0..1", "del 0..", "put a 2..3", "read a 4..5", "read - 6..7"}},
 		{"unknown, all of several", true, []string{"put a 0..", "put b 0..", "put c 0..", "read b 1..2", "read a 3..4", "read c 5..6"}},
 
 		{"CAS", true, []string{"cas - a 0..1", "cas a b 2..3", "read b 4..5"}},
@@ -79,6 +80,7 @@ func TestRegisters(t *testing.T) {
 		{"CAS that fails and happens", false, []string{"put a 0..1", "put b 2..3", "cas! a c 4..5", "read c 6..7"}},
 		{"unknown CAS, happened", true, []string{"put a 0..1", "cas a b 2..", "read a 3..4", "read b 5..6"}},
 		{"unknown CAS, did not happen", true, []string{"put a 0..1", "cas a b 2..", "put c 3..4", "read c 5..6"}},
+		{"unknown CAS, happened unseen", true, []string{"put a 0..1", "cas a b 2..", "cas! a c 4..5"}},
 		{"unknown CAS, could not happen", false, []string{"put a 0..1", "put c 2..3", "cas a b 4..", "read b 5..6"}},
 	} {
 		f := CheckRegisters(history(t, tt.ops...), patience)
@@ -142,6 +144,7 @@ func TestStaleness(t *testing.T) {
 		{"unless it was seen before", false, []string{"put a 0..", "read a 1..2", "put b 3..4", "read a 100..101"}},
 		{"an unknown delete may have happened late", true, []string{"del 0..", "put a 2..3", "read - 100..101"}},
 		{"out of nowhere", false, []string{"put a 0..1", "read z 2..3"}},
+		{"out of a CAS that failed", false, []string{"put a 0..1", "cas! x b 2..3", "read b 4..5"}},
 		{"from the future", false, []string{"read a 0..1", "put a 2..3"}},
 	} {
 		f := CheckStaleness(history(t, tt.ops...), bound)

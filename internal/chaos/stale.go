@@ -14,7 +14,7 @@ import (
 func CheckStaleness(h []Op, bound time.Duration) *Finding {
 	told, settled := byKey(h), byKey(settle(h))
 	for _, key := range slices.Sorted(maps.Keys(told)) {
-		acknowledged := only(told[key], func(o Op) bool { return o.writes() && o.Result == OK })
+		acknowledged := only(told[key], Op.writes) // or of unknown outcome, and never ended
 		sources := only(settled[key], Op.writes)
 		for _, o := range told[key] {
 			if o.Kind != Read {
