@@ -3,7 +3,6 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +16,7 @@ type Fault struct {
 	What        string        // for people
 	least, most time.Duration // from strike to heal
 	// strike hurts a cluster that is whole, and says how. What it returns heals it.
-	strike func(*harness.Cluster, *rand.Rand) (what string, heal func())
+	strike func(*harness.Cluster, *dice) (what string, heal func())
 }
 
 // Faults returns all of them.
@@ -33,6 +32,22 @@ func Faults() []Fault {
 // rest is the pause between two faults.
 const leastRest, mostRest = 100 * time.Millisecond, 700 * time.Millisecond
 
+// dice decide what is left to chance about faults.
+type dice struct {
+	*rand.Rand
+	deck []int
+}
+
+// deal gives one of n choices; all of them come before one comes again.
+func (d *dice) deal(n int) int {
+	if len(d.deck) == 0 {
+		d.deck = d.Perm(n)
+	}
+	card := d.deck[0]
+	d.deck = d.deck[1:]
+	return card
+}
+
 // random gives the same choices for the same seed and number.
 func random(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
@@ -41,42 +56,44 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
 
-func kill(c *harness.Cluster, _ *rand.Rand) (string, func()) {
+func kill(c *harness.Cluster, _ *dice) (string, func()) {
 	p := c.Leader()
 	p.Kill()
 	return "killed " + p.Name, p.Start
 }
 
-func pause(c *harness.Cluster, _ *rand.Rand) (string, func()) {
+func pause(c *harness.Cluster, _ *dice) (string, func()) {
 	p := c.Leader()
 	p.Signal(syscall.SIGSTOP)
 	return "stopped " + p.Name, func() { p.Signal(syscall.SIGCONT) }
 }
 
-// cutTwoWay cuts a node off from the others, and half of the time from the balancer
-// too: one that the balancer still reaches can answer it from the past.
-func cutTwoWay(c *harness.Cluster, r *rand.Rand) (string, func()) {
+// cutTwoWay cuts the leader or a follower off from the other nodes, or from the
+// balancer too: a node that the balancer still reaches can answer it from the past.
+func cutTwoWay(c *harness.Cluster, d *dice) (string, func()) {
 	leader, followers := sides(c)
+	way := d.deal(4)
 	victim := leader
-	if r.IntN(2) == 0 {
-		victim = followers[r.IntN(len(followers))]
+	if way%2 == 1 {
+		victim = followers[d.IntN(len(followers))]
 	}
-	others := slices.DeleteFunc(append(followers, leader), func(name string) bool { return name == victim })
-	if r.IntN(2) == 0 {
+	if way < 2 {
 		c.Net.CutOff(victim)
 		return fmt.Sprintf("cut %s (leader %s) off from everyone", victim, leader), c.Net.Heal
 	}
-	for _, o := range others {
-		c.Net.Cut(victim, o)
-		c.Net.Cut(o, victim)
+	for _, p := range c.Nodes {
+		if p.Name != victim {
+			c.Net.Cut(victim, p.Name)
+			c.Net.Cut(p.Name, victim)
+		}
 	}
 	return fmt.Sprintf("cut %s (leader %s) off from the other nodes", victim, leader), c.Net.Heal
 }
 
-// cutOneWay stops what one side says to the other, and not the answers' way.
-func cutOneWay(c *harness.Cluster, r *rand.Rand) (string, func()) {
+// cutOneWay stops what one side says to the other, while the other side is heard.
+func cutOneWay(c *harness.Cluster, d *dice) (string, func()) {
 	leader, followers := sides(c)
-	one := followers[r.IntN(len(followers)):][:1]
+	one := followers[d.IntN(len(followers)):][:1]
 	ways := []struct{ from, to []string }{
 		{[]string{leader}, one},
 		{one, []string{leader}},
@@ -85,7 +102,7 @@ func cutOneWay(c *harness.Cluster, r *rand.Rand) (string, func()) {
 		{[]string{leader}, []string{harness.Clients}},
 		{[]string{harness.Clients}, []string{leader}},
 	}
-	way := ways[r.IntN(len(ways))]
+	way := ways[d.deal(len(ways))]
 	for _, from := range way.from {
 		for _, to := range way.to {
 			c.Net.Cut(from, to)

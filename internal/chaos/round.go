@@ -79,13 +79,13 @@ func (r *round) targets() []target {
 
 // hurt causes one fault after the other, each on a cluster that is whole.
 func (r *round) hurt(t harness.T) {
-	dice, f := random(r.s.Seed, 0), r.s.Fault // clients begin with 1
+	d, f := &dice{Rand: random(r.s.Seed, 0)}, r.s.Fault // clients begin with 1
 	for end := time.Now().Add(r.s.Lasts); time.Now().Before(end); {
 		r.c.WaitReady()
-		time.Sleep(between(dice, leastRest, mostRest))
+		time.Sleep(between(d.Rand, leastRest, mostRest))
 		at := r.load.since()
-		what, heal := f.strike(r.c, dice)
-		time.Sleep(between(dice, f.least, f.most))
+		what, heal := f.strike(r.c, d)
+		time.Sleep(between(d.Rand, f.least, f.most))
 		heal()
 		r.events = append(r.events, event{at, r.load.since() - at, what})
 	}

@@ -52,6 +52,9 @@ func TestPromisesAreKept(t *testing.T) {
 				if row.Verdict != Kept {
 					t.Errorf("%+v", row)
 				}
+				if row.Elections == 0 { // each fault meets the leader, sooner or later
+					t.Errorf("faults without any effect: %+v", row)
+				}
 			}
 		})
 	}
