@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -33,6 +34,10 @@ func run(t *testing.T, c *harness.Cluster, s Setup) Row {
 	return row
 }
 
+// seed makes the first cut of each kind one that costs the leader its place: a
+// fault that has no effect would pass for a promise that was kept.
+const seed = 42
+
 // The short version of "make chaos": each fault for ten seconds.
 func TestPromisesAreKept(t *testing.T) {
 	t.Parallel()
@@ -42,18 +47,18 @@ func TestPromisesAreKept(t *testing.T) {
 	}{
 		{Promise{Level: "linearizable"}, 10 * time.Second},
 		{Promise{Level: "lease"}, 10 * time.Second},
-		{Promise{Level: "eventual", MaxStaleness: 500 * time.Millisecond}, 5 * time.Second},
+		{Promise{Level: "eventual", MaxStaleness: 500 * time.Millisecond}, 4 * time.Second},
 	} {
 		t.Run(tt.p.String(), func(t *testing.T) {
 			t.Parallel()
 			c := Cluster(t, tt.p)
-			for i, f := range Faults() {
-				row := run(t, c, Setup{Promise: tt.p, Fault: f, Lasts: tt.lasts, Seed: uint64(i + 1)})
+			for _, f := range Faults() {
+				row := run(t, c, Setup{Promise: tt.p, Fault: f, Lasts: tt.lasts, Seed: seed})
 				if row.Verdict != Kept {
 					t.Errorf("%+v", row)
 				}
-				if row.Elections == 0 { // each fault meets the leader, sooner or later
-					t.Errorf("faults without any effect: %+v", row)
+				if row.Elections == 0 {
+					t.Errorf("faults without effect: %+v", row)
 				}
 			}
 		})
@@ -66,14 +71,14 @@ func TestViolationIsSeenAndKept(t *testing.T) {
 	t.Parallel()
 	p, dir := Promise{Level: "eventual"}, t.TempDir()
 	f := Faults()[2]
-	s := Setup{Promise: p, Fault: f, Lasts: 6 * time.Second, Seed: 77, Evidence: dir}
+	s := Setup{Promise: p, Fault: f, Lasts: 6 * time.Second, Seed: seed, Evidence: dir}
 	row := run(t, Cluster(t, p), s)
 	if row.Verdict == Kept || filepath.Dir(row.Evidence) != dir {
 		t.Fatalf("%+v", row)
 	}
 	var e evidence
 	readJSON(t, filepath.Join(row.Evidence, "round.json"), &e)
-	if want := "make chaos ROUNDS=1 LEVEL=eventual FAULTS=" + f.Name + " SECONDS=6 SEED=77"; e.Command != want || len(e.Faults) != row.Faults {
+	if want := "make chaos ROUNDS=1 LEVEL=eventual FAULTS=" + f.Name + " SECONDS=6 SEED=42"; e.Command != want || len(e.Faults) != row.Faults {
 		t.Errorf("%+v, want %s", e, want)
 	}
 	var h []Op
@@ -85,6 +90,33 @@ func TestViolationIsSeenAndKept(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(row.Evidence, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s is missing or empty: %v", name, err)
 		}
+	}
+}
+
+// A round that cannot be run to its end leaves what there is as well. This one
+// cannot be parallel: what a program's processes printed goes where TMPDIR says.
+func TestUnfinishedRoundLeavesItsEvidence(t *testing.T) {
+	harness.Programs(t) // they outlive this test
+	t.Setenv("TMPDIR", t.TempDir())
+	p, dir := Promise{Level: "linearizable"}, t.TempDir()
+	broken := Fault{Name: "broken", strike: func(c *harness.Cluster, _ *dice) (string, func()) {
+		c.T.Fatal("it cannot be caused")
+		return "", nil
+	}}
+	var out bytes.Buffer
+	code := harness.Main(&out, func(t *harness.Program) {
+		Run(t, Cluster(t, p), Setup{Promise: p, Fault: broken, Lasts: time.Second, Load: DefaultProfile(), Evidence: dir})
+	})
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if code != 1 || err != nil || len(left) != 1 {
+		t.Fatalf("exit %d, left %v (%v):\n%s", code, left, err, out.String())
+	}
+	var e evidence
+	readJSON(t, filepath.Join(left[0], "round.json"), &e)
+	var h []Op
+	readJSON(t, filepath.Join(left[0], "history.json"), &h)
+	if !strings.Contains(e.Verdict, "did not come to its end") || len(h) == 0 {
+		t.Errorf("%+v, %d operations", e, len(h))
 	}
 }
 
