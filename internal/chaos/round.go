@@ -18,7 +18,7 @@ type Setup struct {
 }
 
 // healthy is how long a round begins without a fault.
-const healthy = 2 * time.Second
+const healthy = time.Second
 
 // patience is how long a history may take to judge.
 const patience = time.Minute
