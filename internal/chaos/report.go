@@ -24,6 +24,7 @@ type Row struct {
 	PerSecond  float64
 	Healthy    float64 // before the first fault
 	Reads      int
+	Leased     int // reads answered under a lease, of nodes that were not killed since
 	Unknown    int
 	Elections  uint64 // terms that began
 	Faults     int
@@ -42,7 +43,7 @@ func (r *round) row(rate float64) Row {
 	ops, last := r.load.ops, time.Duration(0)
 	out := Row{
 		Level: r.s.Promise.String(), Fault: r.s.Fault.Name, Seed: r.s.Seed, Operations: len(ops), Healthy: math.Round(rate),
-		Unknown: r.load.tally.unknown, Elections: r.term() - r.begin, Faults: len(r.events), Reasons: r.load.tally.reasons,
+		Unknown: r.load.tally.unknown, Elections: r.term() - r.begin, Faults: len(r.events), Leased: int(r.leased), Reasons: r.load.tally.reasons,
 	}
 	for _, o := range ops {
 		last = max(last, o.Call)
@@ -58,12 +59,12 @@ func (r *round) row(rate float64) Row {
 
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
-	head := []string{"round", "level", "fault", "operations", "ops/s", "healthy ops/s", "reads", "unknown outcomes", "elections", "faults caused", "seed", "verdict"}
+	head := []string{"round", "level", "fault", "operations", "ops/s", "healthy ops/s", "reads", "leased", "unknown outcomes", "elections", "faults caused", "seed", "verdict"}
 	var cells [][]string
 	var notes strings.Builder
 	for i, r := range rows {
 		line := []string{fmt.Sprint(i + 1), r.Level, r.Fault}
-		for _, n := range []any{r.Operations, r.PerSecond, r.Healthy, r.Reads, r.Unknown, r.Elections, r.Faults, r.Seed} {
+		for _, n := range []any{r.Operations, r.PerSecond, r.Healthy, r.Reads, r.Leased, r.Unknown, r.Elections, r.Faults, r.Seed} {
 			line = append(line, fmt.Sprint(n))
 		}
 		verdict := r.Verdict
