@@ -22,7 +22,7 @@ func openPort(t *testing.T, id, run string) *raftPort {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.serve(func(string, question) reply { return reply{Error: "none"} }, func() {})
+	p.serve(func(string, question) reply { return reply{Error: "none"} }, nil, func() {})
 	t.Cleanup(func() { p.Close() })
 	return p
 }

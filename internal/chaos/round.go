@@ -41,7 +41,7 @@ type round struct {
 	s      Setup
 	c      *harness.Cluster
 	load   *load
-	begin  uint64 // term
+	begin  uint64  // term
 	leased float64 // reads that nodes answered under a lease, most at once
 	events []event
 	done   bool

@@ -115,6 +115,12 @@ func (p *Process) current() (*exec.Cmd, chan struct{}) {
 	return p.cmd, p.done
 }
 
+// PID is the process id of the program, which must have been started.
+func (p *Process) PID() int {
+	cmd, _ := p.current()
+	return cmd.Process.Pid
+}
+
 // Signal sends a signal to the running program.
 func (p *Process) Signal(s syscall.Signal) {
 	if cmd, _ := p.current(); p.Running() {
