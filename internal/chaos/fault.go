@@ -13,7 +13,6 @@ import (
 // Fault is one way to hurt a cluster, again and again, each time as chance has it.
 type Fault struct {
 	Name        string
-	What        string        // for people
 	least, most time.Duration // from strike to heal
 	// strike hurts a cluster that is whole, and says how. What it returns heals it.
 	strike func(*harness.Cluster, *dice) (what string, heal func())
@@ -22,10 +21,10 @@ type Fault struct {
 // Faults returns all of them.
 func Faults() []Fault {
 	return []Fault{
-		{Name: "kill", What: "SIGKILL of the leader", least: 100 * time.Millisecond, most: 1500 * time.Millisecond, strike: kill},
-		{Name: "pause", What: "SIGSTOP of the leader", least: 500 * time.Millisecond, most: 2 * time.Second, strike: pause},
-		{Name: "two-way", What: "a node cut off, both ways", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutTwoWay},
-		{Name: "one-way", What: "links cut in one direction", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutOneWay},
+		{Name: "kill", least: 100 * time.Millisecond, most: 1500 * time.Millisecond, strike: kill},
+		{Name: "pause", least: 500 * time.Millisecond, most: 2 * time.Second, strike: pause},
+		{Name: "two-way", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutTwoWay},
+		{Name: "one-way", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutOneWay},
 	}
 }
 
@@ -56,12 +55,14 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
 
+// kill ends the leader with SIGKILL.
 func kill(c *harness.Cluster, _ *dice) (string, func()) {
 	p := c.Leader()
 	p.Kill()
 	return "killed " + p.Name, p.Start
 }
 
+// pause stops the leader, which then goes on where it was, as if it still led.
 func pause(c *harness.Cluster, _ *dice) (string, func()) {
 	p := c.Leader()
 	p.Signal(syscall.SIGSTOP)

@@ -45,8 +45,8 @@ type load struct {
 
 // tally counts what did not become an operation, or no certain one.
 type tally struct {
-	refused, failedReads, unknown int
-	reasons                       map[string]int
+	unknown int
+	reasons map[string]int
 }
 
 // target is whom clients talk to.
@@ -151,14 +151,10 @@ func (l *load) fail(o Op, a once.Answer, err error) {
 	switch {
 	case o.Kind == Read:
 		what = "read"
-		l.tally.failedReads++
 	case o.Result == Unknown:
 		l.tally.unknown++
-	default:
-		l.tally.refused++
-		if a.Code() == "not_leader" {
-			return // what followers say of every write
-		}
+	case a.Code() == "not_leader":
+		return // what followers say of every write
 	}
 	if errors.Is(err, once.ErrNotSent) {
 		what += ", not sent"
