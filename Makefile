@@ -5,7 +5,7 @@ GO     ?= go
 PKGS   := ./...
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: all build up down test race e2e failover lint fuzz proxies clean
+.PHONY: all build up down test race e2e failover chaos lint fuzz proxies clean
 
 all: build
 
@@ -33,6 +33,12 @@ e2e: build ## only the tests that run the real programs
 failover: ## what clients see when something breaks: a table, and bench/results/failover.json (30 minutes)
 	@$(GO) build -o $(BIN)/ ./bench/failover
 	@$(BIN)/failover $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault $(FAULT)) $(if $(FRONT),--front $(FRONT))
+
+# ROUNDS=20 SECONDS=60 SEED=1 FAULTS=kill,pause LEVEL=linearizable|lease|eventual STALENESS=500ms choose.
+chaos: ## faults under load, and the histories judged by porcupine: a table (15 minutes)
+	@$(GO) build -o $(BIN)/ ./bench/chaos
+	@$(BIN)/chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS))
 
 lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi

@@ -60,13 +60,13 @@ func stopInLease(t *testing.T, c *harness.Cluster) *harness.Process {
 	t.Helper()
 	leader := c.Leader()
 	harness.Eventually(t, "the leader to have a lease", func() error {
-		before, err := leased(c, leader)
+		before, err := c.Metric(leader, "dengine_node_reads_leased_total")
 		if err != nil {
 			return err
 		}
 		leaseRead(c, leader)
-		if after, err := leased(c, leader); err != nil || after <= before {
-			return fmt.Errorf("%d reads under a lease, %v", after, err)
+		if after, err := c.Metric(leader, "dengine_node_reads_leased_total"); err != nil || after <= before {
+			return fmt.Errorf("%v reads under a lease, %v", after, err)
 		}
 		return nil
 	})
@@ -81,21 +81,6 @@ func leaseRead(c *harness.Cluster, p *harness.Process) string {
 		return "none " + err.Error()
 	}
 	return fmt.Sprint(a.Status, " ", a.Body)
-}
-
-// leased is how many reads a node has answered under its lease.
-func leased(c *harness.Cluster, p *harness.Process) (int, error) {
-	a, err := c.Try(http.MethodGet, "http://"+p.Health+"/metrics", "")
-	if err != nil {
-		return 0, err
-	}
-	const name = "dengine_node_reads_leased_total "
-	for line := range strings.Lines(a.Body) {
-		if n, ok := strings.CutPrefix(line, name); ok {
-			return strconv.Atoi(strings.TrimSpace(n))
-		}
-	}
-	return 0, fmt.Errorf("no %sin the metrics", name)
 }
 
 // stopped returns nil once a process is stopped by a signal.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/once"
 )
 
 // Losses are what the nodes hold at the end, against what clients were told.
@@ -41,10 +42,10 @@ func (l *Load) check(nodes []*harness.Process) (Losses, error) {
 	if l.tally.conditions > 0 { // nobody else writes these keys
 		s.add(&s.Doubled, l.tally.conditions, "%d increments met a value that another execution of them must have written", l.tally.conditions)
 	}
-	clients := make([]*client, len(nodes))
+	clients := make([]*once.Client, len(nodes))
 	for i, p := range nodes {
-		clients[i] = &client{addr: p.HTTP}
-		defer clients[i].close()
+		clients[i] = &once.Client{Addr: p.HTTP, Timeout: answerTimeout}
+		defer clients[i].Close()
 	}
 	look := func(key string) ([]seen, error) {
 		out := make([]seen, len(nodes))
@@ -102,30 +103,30 @@ func inParallel(n int, ask func(i int) (judge func(), err error)) error {
 	return failed
 }
 
-func readKey(c *client, key string) (seen, error) {
-	a, err := c.do(http.MethodGet, "/kv/"+key+"?consistency=eventual", nil, "Accept", "application/octet-stream")
+func readKey(c *once.Client, key string) (seen, error) {
+	a, err := c.Do(http.MethodGet, "/kv/"+key+"?consistency=eventual", nil, "Accept", "application/octet-stream")
 	switch {
 	case err != nil:
 		return seen{}, err
-	case a.status == http.StatusNotFound:
+	case a.Status == http.StatusNotFound:
 		return seen{}, nil
-	case !a.ok() || a.writes == 0:
-		return seen{}, fmt.Errorf("answered %d, %d writes", a.status, a.writes)
+	case !a.OK() || a.Writes == 0:
+		return seen{}, fmt.Errorf("answered %d, %d writes", a.Status, a.Writes)
 	}
-	return seen{strings.TrimRight(string(a.body), " "), a.writes}, nil
+	return seen{strings.TrimRight(string(a.Body), " "), a.Writes}, nil
 }
 
 // put judges a key that was written once. What is wrong on several nodes is one
 // wrong write.
-func (s *Losses) put(key string, f fate, nodes []seen) {
+func (s *Losses) put(key string, f once.Fate, nodes []seen) {
 	for i, at := range nodes {
 		there := at.writes > 0 && at.value == key
 		switch {
-		case f == acked && !there:
+		case f == once.Acked && !there:
 			s.add(&s.Lost, 1, "%s was acknowledged; node %d has %+v", key, i+1, at)
 		case at.writes > 1:
 			s.add(&s.Doubled, 1, "%s was sent once; node %d has %+v", key, i+1, at)
-		case f == refused && there:
+		case f == once.Refused && there:
 			s.add(&s.Misreported, 1, "%s was said not to have happened; node %d has %+v", key, i+1, at)
 		default:
 			continue
@@ -137,7 +138,7 @@ func (s *Losses) put(key string, f fate, nodes []seen) {
 // counter judges one generation of a counter.
 func (s *Losses) counter(c *counter, nodes []seen) {
 	most := c.acked
-	if c.fate == unknown {
+	if c.fate == once.Unknown {
 		most++
 	}
 	for i, at := range nodes {

@@ -1,10 +1,8 @@
 package failover
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/once"
 )
 
 // store is a key-value service as a node has it, on one machine, which can be
@@ -125,31 +124,11 @@ func TestConditionThatFailsIsADouble(t *testing.T) {
 	t.Parallel()
 	var l ledger
 	c := l.newCounter("c")
-	if !l.increment(c, time.Now(), answer{status: 200, etag: `"1"`}, nil) || c.acked != 1 || c.etag != `"1"` {
+	if !l.increment(c, time.Now(), once.Answer{Status: 200, ETag: `"1"`}, nil) || c.acked != 1 || c.etag != `"1"` {
 		t.Errorf("%+v", c)
 	}
-	if l.increment(c, time.Now(), answer{status: 412}, nil) || l.tally.conditions != 1 {
+	if l.increment(c, time.Now(), once.Answer{Status: 412}, nil) || l.tally.conditions != 1 {
 		t.Errorf("%+v, %+v", c, l.tally)
-	}
-}
-
-func TestFates(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		a    answer
-		err  error
-		want fate
-	}{
-		{a: answer{status: 200}, want: acked},
-		{a: answer{status: 503, outcome: "not-applied"}, want: refused},
-		{a: answer{status: 502, outcome: "unknown"}, want: unknown},
-		{a: answer{status: 503}, want: unknown},
-		{err: io.EOF, want: unknown},
-		{err: fmt.Errorf("%w: refused", errNotSent), want: refused},
-	} {
-		if got := fateOf(tt.a, tt.err); got != tt.want {
-			t.Errorf("%+v, %v: %d, want %d", tt.a, tt.err, got, tt.want)
-		}
 	}
 }
 
@@ -157,19 +136,19 @@ func TestJudgements(t *testing.T) {
 	t.Parallel()
 	good, none := seen{"k", 1}, seen{}
 	for _, tt := range []struct {
-		fate  fate
+		fate  once.Fate
 		nodes []seen
 		want  Losses
 	}{
-		{acked, []seen{good, good, good}, Losses{}},
-		{acked, []seen{good, none, none}, Losses{Lost: 1}},
-		{acked, []seen{good, {"other", 1}, good}, Losses{Lost: 1}},
-		{acked, []seen{{"k", 2}, {"k", 2}, {"k", 2}}, Losses{Doubled: 1}},
-		{unknown, []seen{none, none, none}, Losses{}},
-		{unknown, []seen{good, good, good}, Losses{}},
-		{unknown, []seen{{"k", 2}, {"k", 2}, {"k", 2}}, Losses{Doubled: 1}},
-		{refused, []seen{none, none, none}, Losses{}},
-		{refused, []seen{good, good, good}, Losses{Misreported: 1}},
+		{once.Acked, []seen{good, good, good}, Losses{}},
+		{once.Acked, []seen{good, none, none}, Losses{Lost: 1}},
+		{once.Acked, []seen{good, {"other", 1}, good}, Losses{Lost: 1}},
+		{once.Acked, []seen{{"k", 2}, {"k", 2}, {"k", 2}}, Losses{Doubled: 1}},
+		{once.Unknown, []seen{none, none, none}, Losses{}},
+		{once.Unknown, []seen{good, good, good}, Losses{}},
+		{once.Unknown, []seen{{"k", 2}, {"k", 2}, {"k", 2}}, Losses{Doubled: 1}},
+		{once.Refused, []seen{none, none, none}, Losses{}},
+		{once.Refused, []seen{good, good, good}, Losses{Misreported: 1}},
 	} {
 		var got Losses
 		got.put("k", tt.fate, tt.nodes)
@@ -180,18 +159,18 @@ func TestJudgements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		acked uint64
-		fate  fate
+		fate  once.Fate
 		node  seen
 		want  Losses
 	}{
-		{5, acked, seen{"5", 5}, Losses{}},
-		{5, unknown, seen{"6", 6}, Losses{}},
-		{5, acked, seen{"3", 3}, Losses{Lost: 2}},
-		{5, acked, none, Losses{Lost: 5}},
-		{5, acked, seen{"6", 6}, Losses{Doubled: 1}},
-		{5, acked, seen{"5", 6}, Losses{Doubled: 1}},
-		{5, unknown, seen{"7", 7}, Losses{Doubled: 1}},
-		{0, unknown, none, Losses{}},
+		{5, once.Acked, seen{"5", 5}, Losses{}},
+		{5, once.Unknown, seen{"6", 6}, Losses{}},
+		{5, once.Acked, seen{"3", 3}, Losses{Lost: 2}},
+		{5, once.Acked, none, Losses{Lost: 5}},
+		{5, once.Acked, seen{"6", 6}, Losses{Doubled: 1}},
+		{5, once.Acked, seen{"5", 6}, Losses{Doubled: 1}},
+		{5, once.Unknown, seen{"7", 7}, Losses{Doubled: 1}},
+		{0, once.Unknown, none, Losses{}},
 	} {
 		var got Losses
 		got.counter(&counter{key: "c", acked: tt.acked, fate: tt.fate}, []seen{tt.node})
@@ -245,38 +224,6 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// A front that closes a kept connection, without having said so, has failed no
-// request: the client looks before it sends.
-func TestClosedConnectionIsNotAFailure(t *testing.T) {
-	t.Parallel()
-	conns := make(chan net.Conn, 1)
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	srv.Config.ConnState = func(c net.Conn, state http.ConnState) {
-		if state == http.StateIdle {
-			conns <- c
-		}
-	}
-	srv.Start()
-	defer srv.Close()
-	c := client{addr: srv.Listener.Addr().String()}
-	defer c.close()
-	for range 20 {
-		if a, err := c.do(http.MethodPut, "/", nil); err != nil || a.status != 200 {
-			t.Fatalf("%+v, %v", a, err)
-		}
-		if len(c.idle) != 1 {
-			t.Fatalf("%d connections kept, want 1", len(c.idle))
-		}
-		(<-conns).Close()
-		harness.Eventually(t, "the end of the connection", func() error {
-			if c.idle[0].silent() {
-				return errors.New("it looks open")
-			}
-			return nil
-		})
-	}
-}
-
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	r := Row{StallP50: 50, StallMax: 120}
@@ -293,14 +240,5 @@ func TestCompare(t *testing.T) {
 	r.Compare(Limit{AboveControl: 50 * time.Millisecond}, &Row{StallMax: 80})
 	if len(r.Over) != 0 {
 		t.Errorf("%q", r.Over)
-	}
-}
-
-func TestReasonsNameNoAddress(t *testing.T) {
-	t.Parallel()
-	c := client{addr: "127.0.0.1:1"} // nobody listens there
-	_, err := c.do(http.MethodGet, "/", nil)
-	if !errors.Is(err, errNotSent) || reason(answer{}, err) != "connection refused" {
-		t.Errorf("%v: %q", err, reason(answer{}, err))
 	}
 }

@@ -1,41 +1,21 @@
 package failover
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dengine/dengine/internal/once"
 )
-
-// fate is what a client knows of a write.
-type fate byte
-
-const (
-	underWay fate = iota
-	acked         // it was answered with 2xx: it must be there, once
-	unknown       // it may be there, once at most
-	refused       // Dengine-Outcome: not-applied, or nothing was sent: it must not be there
-)
-
-func fateOf(a answer, err error) fate {
-	switch {
-	case err == nil && a.ok():
-		return acked
-	case err == nil && a.outcome == "not-applied", errors.Is(err, errNotSent):
-		return refused
-	default:
-		return unknown
-	}
-}
 
 // ledger is what became of everything that the load has sent.
 type ledger struct {
 	mu        sync.Mutex
 	begin     time.Time
-	puts      []fate          // of key i
+	puts      []once.Fate     // of key i
 	known     []int           // keys of acknowledged puts, in order
 	counters  []*counter      // every generation of every counter
 	successes []time.Duration // of writes, since begin, in order
@@ -60,7 +40,7 @@ type tally struct {
 type counter struct {
 	key   string
 	acked uint64
-	fate  fate // of the last increment
+	fate  once.Fate // of the last increment
 	etag  string
 }
 
@@ -75,7 +55,7 @@ func value(text string, n int) []byte {
 func (l *ledger) newPut() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.puts = append(l.puts, underWay)
+	l.puts = append(l.puts, once.UnderWay)
 	return len(l.puts) - 1
 }
 
@@ -87,44 +67,44 @@ func (l *ledger) newCounter(key string) *counter {
 	return c
 }
 
-func (l *ledger) put(key int, due time.Time, a answer, err error) {
+func (l *ledger) put(key int, due time.Time, a once.Answer, err error) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.puts[key] = fateOf(a, err)
-	if l.puts[key] == acked {
+	l.puts[key] = once.FateOf(a, err)
+	if l.puts[key] == once.Acked {
 		l.known = append(l.known, key)
 	}
 	l.write(now, due, a, err)
 }
 
 // increment notes what became of one and says whether the generation goes on.
-func (l *ledger) increment(c *counter, due time.Time, a answer, err error) bool {
+func (l *ledger) increment(c *counter, due time.Time, a once.Answer, err error) bool {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.write(now, due, a, err)
 	before := c.fate
-	c.fate = fateOf(a, err)
+	c.fate = once.FateOf(a, err)
 	switch {
-	case err == nil && a.status == http.StatusPreconditionFailed: // somebody wrote, and nobody else does
-		c.fate = unknown
-		if before == refused {
+	case err == nil && a.Status == http.StatusPreconditionFailed: // somebody wrote, and nobody else does
+		c.fate = once.Unknown
+		if before == once.Refused {
 			l.tally.misreported++
 		} else {
 			l.tally.conditions++ // this very request was executed twice
 		}
-	case c.fate == acked:
+	case c.fate == once.Acked:
 		c.acked++
-		c.etag = a.etag
+		c.etag = a.ETag
 	}
-	return c.fate != unknown
+	return c.fate != once.Unknown
 }
 
 // write counts one; the lock is held.
-func (l *ledger) write(now, due time.Time, a answer, err error) {
+func (l *ledger) write(now, due time.Time, a once.Answer, err error) {
 	l.tally.writes++
-	if err == nil && a.ok() {
+	if err == nil && a.OK() {
 		l.successes = append(l.successes, now.Sub(l.begin))
 		l.slowest = max(l.slowest, now.Sub(due))
 		return
@@ -133,13 +113,13 @@ func (l *ledger) write(now, due time.Time, a answer, err error) {
 	l.because("write: ", a, err)
 }
 
-func (l *ledger) read(a answer, err error) {
+func (l *ledger) read(a once.Answer, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.reads++
 	switch {
-	case err == nil && a.ok():
-	case err == nil && a.status == http.StatusNotFound:
+	case err == nil && a.OK():
+	case err == nil && a.Status == http.StatusNotFound:
 		l.tally.stale++
 	default:
 		l.tally.failedReads++
@@ -148,11 +128,11 @@ func (l *ledger) read(a answer, err error) {
 }
 
 // because counts a reason; the lock is held.
-func (l *ledger) because(what string, a answer, err error) {
+func (l *ledger) because(what string, a once.Answer, err error) {
 	if l.tally.reasons == nil {
 		l.tally.reasons = map[string]int{}
 	}
-	l.tally.reasons[what+reason(a, err)]++
+	l.tally.reasons[what+once.Reason(a, err)]++
 }
 
 func (l *ledger) shed() {

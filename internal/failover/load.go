@@ -6,7 +6,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dengine/dengine/internal/once"
 )
+
+// answerTimeout is for one request; longer than anything holds a write.
+const answerTimeout = 30 * time.Second
 
 // Profile is how much a load does. All must be positive.
 type Profile struct {
@@ -27,7 +32,7 @@ func DefaultProfile() Profile {
 type Load struct {
 	ledger
 	p      Profile
-	c      client
+	c      once.Client
 	flying atomic.Int64 // writes in flight
 	due    []chan time.Time
 	stop   chan struct{}
@@ -47,7 +52,7 @@ func NewLoad(p Profile) *Load {
 
 // Start sends the load to a front, host:port.
 func (l *Load) Start(front string) {
-	l.c.addr, l.begin = front, time.Now()
+	l.c.Addr, l.c.Timeout, l.begin = front, answerTimeout, time.Now()
 	for id, due := range l.due {
 		l.wg.Go(func() { l.count(id, due) })
 	}
@@ -65,7 +70,7 @@ func (l *Load) Stop() {
 		}
 	})
 	l.wg.Wait()
-	l.c.close()
+	l.c.Close()
 }
 
 // pace calls each for every arrival at its time, and those that are overdue at
@@ -113,7 +118,7 @@ func (l *Load) Salvo() int {
 func (l *Load) putOne(due time.Time) {
 	defer l.flying.Add(-1)
 	key := l.newPut()
-	a, err := l.c.do(http.MethodPut, "/kv/"+putKey(key), value(putKey(key), l.p.Value))
+	a, err := l.c.Do(http.MethodPut, "/kv/"+putKey(key), value(putKey(key), l.p.Value))
 	l.put(key, due, a, err)
 }
 
@@ -130,7 +135,7 @@ func (l *Load) count(id int, due <-chan time.Time) {
 		if c.etag != "" {
 			condition = []string{"If-Match", c.etag}
 		}
-		a, err := l.c.do(http.MethodPut, "/kv/"+c.key, value(fmt.Sprint(c.acked+1), l.p.Value), condition...)
+		a, err := l.c.Do(http.MethodPut, "/kv/"+c.key, value(fmt.Sprint(c.acked+1), l.p.Value), condition...)
 		if !l.increment(c, at, a, err) {
 			c = nil
 		}
@@ -144,5 +149,5 @@ func (l *Load) look(n int, _ time.Time) {
 	if !ok {
 		return
 	}
-	l.wg.Go(func() { l.read(l.c.do(http.MethodGet, "/kv/"+putKey(key), nil)) })
+	l.wg.Go(func() { l.read(l.c.Do(http.MethodGet, "/kv/"+putKey(key), nil)) })
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/once"
 )
 
 // A window runs from lead before a fault to settle after it is healed.
@@ -77,14 +78,14 @@ func Measure(t harness.T, s Setup) Row {
 func awaitFront(t harness.T, addr string) {
 	t.Helper()
 	const inARow = 50
-	c := &client{addr: addr}
-	defer c.close()
+	c := &once.Client{Addr: addr, Timeout: answerTimeout}
+	defer c.Close()
 	good := 0
 	harness.Eventually(t, "writes through "+addr, func() error {
 		for ; good < inARow; good++ {
-			if a, err := c.do(http.MethodPut, "/kv/warm-up", nil); fateOf(a, err) != acked {
+			if a, err := c.Do(http.MethodPut, "/kv/warm-up", nil); once.FateOf(a, err) != once.Acked {
 				good = 0
-				return fmt.Errorf("%s", reason(a, err))
+				return fmt.Errorf("%s", once.Reason(a, err))
 			}
 		}
 		return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/dengine/dengine/internal/harness"
 )
 
 // Row is what one fault did through one front. Times are in milliseconds.
@@ -97,12 +99,11 @@ func (r Row) Bad() bool {
 func WriteTable(w io.Writer, rows []Row) error {
 	var b strings.Builder
 	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "at the fault p50", "slowest write", "back after", "CPU stolen"}
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
+	var cells [][]string
 	for _, r := range rows {
-		line(r.cells())
+		cells = append(cells, r.cells())
 	}
+	b.WriteString(harness.Table(head, cells))
 	for _, r := range rows {
 		for _, note := range r.notes() {
 			fmt.Fprintf(&b, "\n- %s, %s: %s", r.Fault, r.Front, note)

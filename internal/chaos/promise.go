@@ -1,0 +1,73 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Promise is what reads are asked with, and judged by.
+type Promise struct {
+	Level string // linearizable, lease or eventual
+	// MaxStaleness is the age that eventual reads accept. Where it is 0 they name
+	// none, and are judged as if they had promised everything: a harness that finds
+	// nothing wrong with them would find nothing.
+	MaxStaleness time.Duration
+}
+
+// levels are the names of those that nodes know.
+var levels = []string{"linearizable", "lease", "eventual"}
+
+// Validate names what cannot be asked for.
+func (p Promise) Validate() error {
+	switch {
+	case !slices.Contains(levels, p.Level):
+		return fmt.Errorf("level %q: want %s", p.Level, strings.Join(levels, ", "))
+	case p.MaxStaleness < 0:
+		return fmt.Errorf("staleness %v: want at least 0", p.MaxStaleness)
+	case p.MaxStaleness > 0 && p.Level != "eventual":
+		return fmt.Errorf("staleness %v at level %s: only eventual reads may be stale", p.MaxStaleness, p.Level)
+	}
+	return nil
+}
+
+// String is the promise in a few words.
+func (p Promise) String() string {
+	if p.MaxStaleness > 0 {
+		return fmt.Sprintf("%s, %v", p.Level, p.MaxStaleness)
+	}
+	return p.Level
+}
+
+// query asks for it.
+func (p Promise) query() string {
+	if p.MaxStaleness > 0 {
+		return fmt.Sprintf("?consistency=%s&max_staleness=%v", p.Level, p.MaxStaleness)
+	}
+	return "?consistency=" + p.Level
+}
+
+// isDefault says that reads which name no level have this one.
+func (p Promise) isDefault() bool { return p.Level == "linearizable" }
+
+// nodeArgs are the flags that nodes need for it: leases are granted only where
+// no voter would break its patience for a leader that seems to have crashed.
+func (p Promise) nodeArgs() []string {
+	if p.Level == "lease" {
+		return []string{"--crash-detection=false"}
+	}
+	return nil
+}
+
+// check judges a history; nil where the promise was kept. Reads that may be stale
+// have a checker of their own, and writes are linearizable in any case.
+func (p Promise) check(h []Op, patience time.Duration) *Finding {
+	if p.MaxStaleness == 0 {
+		return CheckRegisters(h, patience)
+	}
+	if f := CheckStaleness(h, p.MaxStaleness); f != nil {
+		return f
+	}
+	return CheckRegisters(only(settle(h), func(o Op) bool { return o.Kind != Read }), patience)
+}
