@@ -178,6 +178,9 @@ func (n *Node) follows(out *healthcheck.Report, seen appendSeen, now time.Time) 
 	case seen.term != out.Term || now.Sub(seen.at) >= n.cfg.HeartbeatTimeout:
 		out.Reason = fmt.Sprintf("no append from leader %s in term %d reaches it", out.Leader.ID, out.Term)
 		return
+	case !n.fresh.known():
+		out.Reason = "it has not caught up with the leader since it started"
+		return
 	case now.Sub(n.resumed) < n.cfg.HeartbeatTimeout/3:
 		out.Reason = "it was stopped, and has just been resumed"
 		return
@@ -242,6 +245,9 @@ func (n *Node) watchRole(ctx context.Context, c *core) {
 				marking.Store(false)
 				n.kickRole()
 			})
+		}
+		if !n.fresh.known() && c.raft.State() == raft.Follower {
+			n.asks.join() // a node that starts has an old state, and no append that says so
 		}
 		n.Report()
 		silent = n.watchDisk(c, silent)

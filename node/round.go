@@ -75,16 +75,23 @@ func (n *Node) finish(r *round) {
 	}
 	c := n.core.Load()
 	if c.fsm.index.Load() >= r.index {
-		n.fresh.note(r.began)
+		n.caughtUp(r)
 		close(r.ready)
 		return
 	}
 	n.spawn(func() {
 		if r.late = n.awaitIndex(n.ctx, c, r.index); r.late == nil {
-			n.fresh.note(r.began)
+			n.caughtUp(r)
 		}
 		close(r.ready)
 	})
+}
+
+// caughtUp notes that what a round found is in this node's state.
+func (n *Node) caughtUp(r *round) {
+	if first := !n.fresh.known(); n.fresh.note(r.began) && first {
+		n.kickRole() // it may serve now
+	}
 }
 
 // confirmed waits until this node has applied an index that covers every write
@@ -121,14 +128,18 @@ type freshness struct {
 	since atomic.Int64 // nanoseconds from start; 0: no such moment
 }
 
-func (f *freshness) note(at time.Time) {
+func (f *freshness) note(at time.Time) (newer bool) {
 	ns := int64(at.Sub(f.start))
 	for old := f.since.Load(); old < ns; old = f.since.Load() {
 		if f.since.CompareAndSwap(old, ns) {
-			return
+			return true
 		}
 	}
+	return false
 }
+
+// known says whether there is such a moment.
+func (f *freshness) known() bool { return f.since.Load() > 0 }
 
 // covers says whether that moment is not before t.
 func (f *freshness) covers(t time.Time) bool {
