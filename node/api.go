@@ -122,31 +122,6 @@ func (n *Node) serveKey(ctx *fasthttp.RequestCtx, escaped, query []byte) {
 	}
 }
 
-// unescape decodes %XX (RFC 3986, 2.1); everything else stands for itself, so
-// that a key may hold any byte.
-func unescape(s []byte) ([]byte, error) {
-	if bytes.IndexByte(s, '%') < 0 {
-		return s, nil
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			out = append(out, s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return nil, fmt.Errorf("%w: %q ends in the middle of a percent-encoding", ErrBadInput, s)
-		}
-		b, err := strconv.ParseUint(string(s[i+1:i+3]), 16, 8)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %q is not a percent-encoding: want two hex digits", ErrBadInput, s[i:i+3])
-		}
-		out = append(out, byte(b))
-		i += 2
-	}
-	return out, nil
-}
-
 func methodNotAllowed(allow string) *edge.Problem {
 	return &edge.Problem{
 		Status: fasthttp.StatusMethodNotAllowed, Code: "method_not_allowed", Allow: allow,
