@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -61,7 +62,9 @@ func (a *asker) attempt(r *round) {
 		confirmed := a.n.confirms.join()
 		select {
 		case <-confirmed.known:
-			r.index, r.term, r.err = confirmed.index, confirmed.term, confirmed.err
+			if r.index, r.term, r.err = confirmed.index, confirmed.term, confirmed.err; errors.Is(r.err, errNotConfirmed) {
+				r.err = noLeaderSince(r.err)
+			}
 		case <-a.n.ctx.Done():
 			r.err = ErrClosed
 		}
