@@ -62,7 +62,7 @@ var linearizable = node.ReadOptions{Level: node.Linearizable}
 // Every node sees at once what was acknowledged, and many reads share a round.
 func TestLinearizableReads(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, stable)
 	l := c.leader()
 	for i := range 50 {
 		value := fmt.Sprint(i)
@@ -180,7 +180,7 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 	for _, trusting := range []bool{false, true} {
 		t.Run(fmt.Sprint("applied=", trusting), func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 3)
+			c := startCluster(t, 3, stable)
 			l := c.leader()
 			ahead, behind := c.others(l)[0], c.others(l)[1]
 			c.put(l, "k", "old")
@@ -239,7 +239,7 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 // machine executes nothing of, reads do not wait for the next one.
 func TestReadAfterChangeOfMembers(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, stable)
 	l := c.leader()
 	c.put(l, "a", "v")
 	if err := c.nodes[l].Demote(c.configs[c.others(l)[0]].ID); err != nil {
