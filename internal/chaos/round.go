@@ -17,8 +17,8 @@ type Setup struct {
 	Evidence string // folder in which a failed round leaves one of its own; the system's for temporary files where it is empty
 }
 
-// healthy is how long a round begins without a fault.
-const healthy = time.Second
+// healthy is how long a round goes on before the first fault.
+func (s Setup) healthy() time.Duration { return max(time.Second, s.Lasts/12) }
 
 // patience is how long a history may take to judge.
 const patience = time.Minute
@@ -58,7 +58,7 @@ func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	r.load.start(s.Seed, r.targets())
 	harness.Eventually(t, "a load", func() error { return r.load.lacks(s.Load.Keys) })
 	before, since := r.load.operations(), time.Now()
-	time.Sleep(healthy) // a length of time, as all below: nothing is waited for
+	time.Sleep(s.healthy()) // a length of time, as all below: nothing is waited for
 	rate := float64(r.load.operations()-before) / time.Since(since).Seconds()
 	r.hurt(t)
 	r.load.stop()
