@@ -316,3 +316,26 @@ func TestWeakerReadsCanBeForbidden(t *testing.T) {
 		}
 	}
 }
+
+// A node that starts has the state of an earlier day, and knows of no commit since:
+// it must not take that for being up to date.
+func TestNodeThatStartsIsNotReady(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3, stable)
+	l := c.leader()
+	f := c.others(l)[0]
+	for i := range 5 {
+		c.stop(f)
+		key := fmt.Sprint("k", i)
+		c.put(l, key, "v")
+		c.start(f)
+		for end := time.Now().Add(harness.Patience); !c.nodes[f].Report().Ready; { // looks as often as it can
+			if time.Now().After(end) {
+				t.Fatalf("not ready: %+v", c.nodes[f].Report())
+			}
+		}
+		if got := c.get(f, key, node.ReadOptions{Level: node.Eventual}); got.value != "v" {
+			t.Errorf("ready, and %s is not there: %v", key, got.err)
+		}
+	}
+}
