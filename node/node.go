@@ -173,6 +173,7 @@ func (n *Node) run() error {
 	if n.cfg.CrashDetection {
 		n.group.Go(func() { n.watchLeader(n.ctx, c) })
 	}
+	n.group.Go(n.catchUp)
 	n.watchRole(n.ctx, c)
 	return nil
 }

@@ -246,9 +246,6 @@ func (n *Node) watchRole(ctx context.Context, c *core) {
 				n.kickRole()
 			})
 		}
-		if !n.fresh.known() && c.raft.State() == raft.Follower {
-			n.asks.join() // a node that starts has an old state, and no append that says so
-		}
 		n.Report()
 		silent = n.watchDisk(c, silent)
 		select {

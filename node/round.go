@@ -87,6 +87,14 @@ func (n *Node) finish(r *round) {
 	})
 }
 
+// catchUp runs rounds until the first has succeeded: a node that starts has the
+// state of an earlier day, and no append says how old it is.
+func (n *Node) catchUp() {
+	for !n.fresh.known() && n.ctx.Err() == nil {
+		_ = n.await(n.ctx, n.asks.join()) // why it failed shows in the report, and to readers
+	}
+}
+
 // caughtUp notes that what a round found is in this node's state.
 func (n *Node) caughtUp(r *round) {
 	if first := !n.fresh.known(); n.fresh.note(r.began) && first {
