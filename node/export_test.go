@@ -97,3 +97,42 @@ func (n *Node) TrustAppliedIndex() {
 		r.index = min(r.index, n.core.Load().fsm.index.Load())
 	}
 }
+
+// header is what raft puts before its RPCs.
+func (n *Node) header() raft.RPCHeader {
+	return raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.cfg.ID),
+		Addr: n.core.Load().trans.EncodePeer(raft.ServerID(n.cfg.ID), ""),
+	}
+}
+
+// SendHeartbeat sends another node a heartbeat, as its leader in a term does, and
+// says whether it was accepted.
+func (n *Node) SendHeartbeat(to string, term uint64) (accepted bool, err error) {
+	var resp raft.AppendEntriesResponse
+	err = n.core.Load().trans.NetworkTransport.AppendEntries(raft.ServerID(to), "",
+		&raft.AppendEntriesRequest{RPCHeader: n.header(), Term: term}, &resp)
+	return resp.Success && resp.Term == term, err
+}
+
+// SendVote asks another node for its vote, for a log that is longer than all others.
+func (n *Node) SendVote(to string, term uint64) (granted bool, err error) {
+	var resp raft.RequestVoteResponse
+	err = n.core.Load().trans.NetworkTransport.RequestVote(raft.ServerID(to), "",
+		&raft.RequestVoteRequest{RPCHeader: n.header(), Term: term, LastLogIndex: 1 << 60, LastLogTerm: term - 1}, &resp)
+	return resp.Granted, err
+}
+
+// SendTimeoutNow sends another node a TimeoutNow, as a leader does that hands over.
+func (n *Node) SendTimeoutNow(to string) error {
+	return n.core.Load().trans.NetworkTransport.TimeoutNow(raft.ServerID(to), "",
+		&raft.TimeoutNowRequest{RPCHeader: n.header()}, new(raft.TimeoutNowResponse))
+}
+
+// Voting says whether raft decides about a vote.
+func (n *Node) Voting() bool {
+	t := n.core.Load().trans
+	t.beats.RLock()
+	defer t.beats.RUnlock()
+	return t.voting > 0
+}

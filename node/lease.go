@@ -54,9 +54,20 @@ func (n *Node) leaseHolds(c *core) bool {
 	if !ok || n.closing.Load() {
 		return false
 	}
-	_, voters := n.members(c)
-	until := n.contact.leaseUntil(voters, raft.ServerID(n.cfg.ID), term)
+	until := n.contact.leaseUntil(votersOf(c), raft.ServerID(n.cfg.ID), term)
 	return time.Now().Before(until)
+}
+
+// votersOf lists the voters alone: it is asked twice for each read under a lease.
+func votersOf(c *core) []raft.ServerID {
+	servers := c.raft.GetConfiguration().Configuration().Servers // raft answers from memory
+	voters := make([]raft.ServerID, 0, maxMembers)
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, s.ID)
+		}
+	}
+	return voters
 }
 
 // patience is this node's, 0 where it promises none.

@@ -68,7 +68,7 @@ func (n *Node) read(ctx context.Context, o ReadOptions, look func(*fsm)) error {
 		return nil
 	}
 	if err := n.confirmed(ctx, c); err != nil {
-		if level == Eventual {
+		if level == Eventual && !errors.Is(err, ErrClosed) { // another node can tell
 			return fmt.Errorf("%w: %w", ErrTooStale, err)
 		}
 		return err
@@ -91,7 +91,11 @@ func (n *Node) level(asked Level) (Level, error) {
 func (n *Node) awaitIndex(ctx context.Context, c *core, index uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ReadTimeout)
 	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)() // nothing may come any more, and Close waits
 	if err := c.fsm.await(ctx, index); err != nil {
+		if n.ctx.Err() != nil {
+			return ErrClosed
+		}
 		return fmt.Errorf("%w: index %d, applied %d: %w", ErrBehind, index, c.fsm.index.Load(), err)
 	}
 	return nil

@@ -25,6 +25,9 @@ type transport struct {
 	once   sync.Once
 	wg     sync.WaitGroup
 
+	beats  sync.RWMutex // held for reading while raft answers a heartbeat beside its main loop
+	voting int          // votes that raft's main loop decides about
+
 	mu   sync.Mutex
 	away map[raft.ServerID]time.Time // peers that the last replication did not reach, and when
 }
@@ -52,6 +55,12 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
+			if !t.wanted(rpc) {
+				continue
+			}
+			if _, votes := rpc.Command.(*raft.RequestVoteRequest); votes {
+				rpc = t.vote(rpc)
+			}
 			a, appends := rpc.Command.(*raft.AppendEntriesRequest)
 			var commit uint64
 			if appends {
@@ -83,13 +92,17 @@ func boundCommit(a *raft.AppendEntriesRequest) (commit uint64) {
 // main loop, which may be busy with the disk. A heartbeat that makes raft write
 // its term takes the main loop all the same: where the disk hangs through two
 // elections, raft could otherwise write the later term first and then go back to
-// the earlier one, in which it may have promised its vote to somebody else.
+// the earlier one, in which it may have promised its vote to somebody else. So
+// does one that comes during a vote; see vote.
 func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
-		if t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
+		t.beats.RLock()
+		if t.voting == 0 && t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
 			handle(rpc)
+			t.beats.RUnlock()
 			return
 		}
+		t.beats.RUnlock()
 		t.deliver(rpc)
 	})
 }
