@@ -5,7 +5,7 @@ GO     ?= go
 PKGS   := ./...
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: all build up down test race e2e failover lint fuzz proxies clean
+.PHONY: all build up down test race e2e failover bench lint fuzz proxies clean
 
 all: build
 
@@ -33,6 +33,11 @@ e2e: build ## only the tests that run the real programs
 failover: ## what clients see when something breaks: a table, and bench/results/failover.json (30 minutes)
 	@$(GO) build -o $(BIN)/ ./bench/failover
 	@$(BIN)/failover $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault $(FAULT)) $(if $(FRONT),--front $(FRONT))
+
+# SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
+bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)
+	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
+	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 
 lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi

@@ -2,9 +2,8 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
+	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/failover"
 )
 
@@ -14,11 +13,11 @@ func plan(o options) ([]failover.Setup, error) {
 	if o.kills < 0 || o.rivalKills < 1 {
 		return nil, fmt.Errorf("--kills %d, --rival-kills %d: want at least 0, and at least 1", o.kills, o.rivalKills)
 	}
-	faults, err := choose(o.faults, failover.Faults(), func(f failover.Fault) string { return f.Name })
+	faults, err := benchmark.Choose(o.faults, failover.Faults(), func(f failover.Fault) string { return f.Name })
 	if err != nil {
 		return nil, fmt.Errorf("--fault: %w", err)
 	}
-	fronts, err := choose(o.fronts, failover.Fronts(), func(f failover.Front) string { return f.Name })
+	fronts, err := benchmark.Choose(o.fronts, failover.Fronts(), func(f failover.Front) string { return f.Name })
 	if err != nil {
 		return nil, fmt.Errorf("--front: %w", err)
 	}
@@ -52,26 +51,4 @@ func attempts(o options, fault failover.Fault, front failover.Front) int {
 		n = min(n, o.rivalKills)
 	}
 	return n
-}
-
-// choose picks those that are named, in the order of all; all for an empty list.
-func choose[E any](list string, all []E, name func(E) string) ([]E, error) {
-	if list == "" {
-		return all, nil
-	}
-	wanted := strings.Split(list, ",")
-	var out []E
-	var names []string
-	for _, e := range all {
-		names = append(names, name(e))
-		if slices.Contains(wanted, name(e)) {
-			out = append(out, e)
-		}
-	}
-	for _, w := range wanted {
-		if !slices.Contains(names, w) {
-			return nil, fmt.Errorf("there is no %q, but %s", w, strings.Join(names, ", "))
-		}
-	}
-	return out, nil
 }

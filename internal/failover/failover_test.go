@@ -235,16 +235,6 @@ func TestLongestGap(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	t.Parallel()
-	values := []time.Duration{3, 1, 2}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 2, 0.99: 3, 1: 3} {
-		if got := quantile(values, q); got != want {
-			t.Errorf("%v: %d, want %d", q, got, want)
-		}
-	}
-}
-
 // A front that closes a kept connection, without having said so, has failed no
 // request: the client looks before it sends.
 func TestClosedConnectionIsNotAFailure(t *testing.T) {

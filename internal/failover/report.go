@@ -5,8 +5,9 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/dengine/dengine/internal/benchmark"
 )
 
 // Row is what one fault did through one front. Times are in milliseconds.
@@ -63,9 +64,9 @@ func newRow(s Setup, attempts []attempt, n tally, slowest time.Duration, losses 
 			r.InFlight = a.inFlight
 		}
 	}
-	r.StallP50, r.StallP99, r.StallMax = ms(quantile(stalls, 0.5)), ms(quantile(stalls, 0.99)), ms(quantile(stalls, 1))
-	r.FirstP50, r.FirstMax = ms(quantile(firsts, 0.5)), ms(quantile(firsts, 1))
-	r.BackP50, r.BackMax = ms(quantile(backs, 0.5)), ms(quantile(backs, 1))
+	r.StallP50, r.StallP99, r.StallMax = ms(benchmark.Quantile(stalls, 0.5)), ms(benchmark.Quantile(stalls, 0.99)), ms(benchmark.Quantile(stalls, 1))
+	r.FirstP50, r.FirstMax = ms(benchmark.Quantile(firsts, 0.5)), ms(benchmark.Quantile(firsts, 1))
+	r.BackP50, r.BackMax = ms(benchmark.Quantile(backs, 0.5)), ms(benchmark.Quantile(backs, 1))
 	return r
 }
 
@@ -95,20 +96,18 @@ func (r Row) Bad() bool {
 
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
-	var b strings.Builder
 	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "at the fault p50", "slowest write", "back after", "CPU stolen"}
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
+	var cells [][]string
 	for _, r := range rows {
-		line(r.cells())
+		cells = append(cells, r.cells())
 	}
+	out := benchmark.Table(head, cells)
 	for _, r := range rows {
 		for _, note := range r.notes() {
-			fmt.Fprintf(&b, "\n- %s, %s: %s", r.Fault, r.Front, note)
+			out += fmt.Sprintf("\n- %s, %s: %s", r.Fault, r.Front, note)
 		}
 	}
-	_, err := io.WriteString(w, b.String()+"\n")
+	_, err := io.WriteString(w, out+"\n")
 	return err
 }
 

@@ -109,6 +109,12 @@ func (p *Process) Running() bool {
 	}
 }
 
+// PID is the process id of the program as it was started last.
+func (p *Process) PID() int {
+	cmd, _ := p.current()
+	return cmd.Process.Pid
+}
+
 func (p *Process) current() (*exec.Cmd, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

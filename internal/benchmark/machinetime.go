@@ -1,4 +1,4 @@
-package failover
+package benchmark
 
 import (
 	"os"
@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// cpuTime is what all cores together have spent since the machine started, in
+// MachineTime is what all cores together have spent since the machine started, in
 // clock ticks. Zero where the system does not tell.
-type cpuTime struct{ all, stolen uint64 }
+type MachineTime struct{ all, stolen uint64 }
 
-// cpuSoFar reads it (man 5 proc_stat: user, nice, system, idle, iowait, irq,
+// ReadMachineTime reads it (man 5 proc_stat: user, nice, system, idle, iowait, irq,
 // softirq, steal; guest time is in user and nice already).
-func cpuSoFar() (t cpuTime) {
+func ReadMachineTime() (t MachineTime) {
 	const steal, fields = 7, 8
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -26,7 +26,7 @@ func cpuSoFar() (t cpuTime) {
 	for i, w := range words[1 : fields+1] {
 		n, err := strconv.ParseUint(w, 10, 64)
 		if err != nil {
-			return cpuTime{}
+			return MachineTime{}
 		}
 		t.all += n
 		if i == steal {
@@ -36,9 +36,9 @@ func cpuSoFar() (t cpuTime) {
 	return t
 }
 
-// stolenSince is how much of the machine's time other machines on the same host
+// StolenSince is how much of the machine's time other machines on the same host
 // took since then, in percent: nobody else's work explains a stall better.
-func (t cpuTime) stolenSince(then cpuTime) float64 {
+func (t MachineTime) StolenSince(then MachineTime) float64 {
 	if t.all <= then.all {
 		return 0
 	}
