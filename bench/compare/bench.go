@@ -55,7 +55,7 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 
 func (b *bench) record(t harness.T, k benchmark.Key, s benchmark.Sample) {
 	b.book.Record(b.round, k, s)
-	t.Logf("%v: %.0f/s, p50 %.2f ms, p99 %.2f ms, max %.2f ms, cores: load %.2f, servers %.2f", k, s.PerSecond, s.P50, s.P99, s.Max, s.LoadCores, s.ServerCores)
+	t.Logf("%v: %v", k, s)
 }
 
 // What is read was written before: values of 256 B, under so many keys that no one

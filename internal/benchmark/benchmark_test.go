@@ -57,6 +57,19 @@ func TestRatiosAreTakenWithinRounds(t *testing.T) {
 	}
 }
 
+// Where others take half of the machine in one round, the requests are halved, and
+// what each costs is not.
+func TestRatiosByCPUTime(t *testing.T) {
+	t.Parallel()
+	var b benchmark.Book
+	b.Record(1, strong, benchmark.Sample{PerSecond: 50, LoadCores: 0.5, ServerCores: 0.5})
+	b.Record(1, weak, benchmark.Sample{PerSecond: 100, LoadCores: 0.5, ServerCores: 1.5})
+	v := only(t, b.Judge([]benchmark.Promise{{Of: strong, To: weak, Figure: benchmark.PerSecond}}))
+	if v.Median != 0.5 || v.PerCPU != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // A round that lacks one of the two says nothing of their ratio.
 func TestRatiosNeedBoth(t *testing.T) {
 	t.Parallel()
@@ -183,7 +196,7 @@ func TestMeterSeesWork(t *testing.T) {
 func TestTables(t *testing.T) {
 	t.Parallel()
 	var b benchmark.Book
-	b.Record(1, strong, benchmark.Sample{Requests: 10, PerSecond: 1000, P50: 0.5, P99: 20, Max: 30, LoadCores: 0.5, ServerCores: 1.5})
+	b.Record(1, strong, benchmark.Sample{Requests: 10, PerSecond: 1000, P50: 0.5, P99: 20, Max: 30, LoadCores: 0.5, ServerCores: 1.5, OtherCores: 0.25})
 	r := benchmark.Result{Rows: b.Rows(), Problems: []string{"round 2, etcd: gone"}, Ratios: b.Judge([]benchmark.Promise{
 		{What: "slow", Of: strong, Figure: benchmark.Max, AtMost: 15},
 	})}
@@ -192,8 +205,8 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| slow | 64 | 30.00 ms | 30.00 to 30.00 | 1 | ≤ 15 ms | **missed** |\n",
-		"| ours | strong |  | 64 | 1000 | 0.50 ms | 20 ms | 30 ms | 0.50 | 1.50 | 1500 µs | 0 % | 1 |\n",
+		"| slow | 64 | 30.00 ms |  | 30.00 to 30.00 | 1 | ≤ 15 ms | **missed** |\n",
+		"| ours | strong |  | 64 | 1000 | 0.50 ms | 20 ms | 30 ms | 0.50 | 1.50 | 0.25 | 1500 µs | 0 % | 1 |\n",
 		"\n- not measured: round 2, etcd: gone",
 	} {
 		if !strings.Contains(out.String(), want) {

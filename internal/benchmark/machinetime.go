@@ -8,12 +8,12 @@ import (
 
 // MachineTime is what all cores together have spent since the machine started, in
 // clock ticks. Zero where the system does not tell.
-type MachineTime struct{ all, stolen uint64 }
+type MachineTime struct{ all, idle, stolen uint64 }
 
 // ReadMachineTime reads it (man 5 proc_stat: user, nice, system, idle, iowait, irq,
 // softirq, steal; guest time is in user and nice already).
 func ReadMachineTime() (t MachineTime) {
-	const steal, fields = 7, 8
+	const idle, wait, steal, fields = 3, 4, 7, 8
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return t
@@ -29,11 +29,23 @@ func ReadMachineTime() (t MachineTime) {
 			return MachineTime{}
 		}
 		t.all += n
-		if i == steal {
+		switch i {
+		case idle, wait:
+			t.idle += n
+		case steal:
 			t.stolen = n
 		}
 	}
 	return t
+}
+
+// BusySince is how much of the machine's time its own processes took since then,
+// from 0 to 1.
+func (t MachineTime) BusySince(then MachineTime) float64 {
+	if t.all <= then.all {
+		return 0
+	}
+	return 1 - float64(t.idle-then.idle+t.stolen-then.stolen)/float64(t.all-then.all)
 }
 
 // StolenSince is how much of the machine's time other machines on the same host

@@ -3,6 +3,7 @@ package benchmark
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +30,7 @@ type reading struct {
 type Use struct {
 	Load    float64 // by this process, in cores: 1 is all the time of one
 	Servers float64 // by the processes, in cores
+	Others  float64 // by all else on this machine, in cores: it should do nothing else
 	Stolen  float64 // by other machines on the same host, in percent of all cores
 }
 
@@ -51,11 +53,13 @@ func (m Meter) read() (reading, error) {
 
 func (r reading) since(then reading) Use {
 	passed := r.at.Sub(then.at).Seconds()
-	return Use{
+	u := Use{
 		Load:    (r.load - then.load).Seconds() / passed,
 		Servers: (r.servers - then.servers).Seconds() / passed,
 		Stolen:  r.machine.StolenSince(then.machine),
 	}
+	u.Others = max(r.machine.BusySince(then.machine)*float64(runtime.NumCPU())-u.Load-u.Servers, 0)
+	return u
 }
 
 // Over measures while wait waits.

@@ -18,8 +18,9 @@ type Verdict struct {
 	What        string  `json:"what"`
 	Connections int     `json:"connections,omitempty"`
 	Figure      Figure  `json:"figure"`
-	Ratio       bool    `json:"ratio"`  // of two such figures; else the figure itself
-	Median      float64 `json:"median"` // of the rounds, the ratio taken within each
+	Ratio       bool    `json:"ratio"`                         // of two such figures; else the figure itself
+	Median      float64 `json:"median"`                        // of the rounds, the ratio taken within each
+	PerCPU      float64 `json:"median_per_cpu_time,omitempty"` // the ratio of requests for the CPU time of load and servers: what others do on the machine bears less on it
 	Lowest      float64 `json:"lowest"`
 	Highest     float64 `json:"highest"`
 	Rounds      int     `json:"rounds"`
@@ -41,6 +42,10 @@ func (b *Book) Judge(promises []Promise) []Verdict {
 			What: p.What, Connections: p.Of.Connections, Figure: p.Figure, Ratio: p.To != Key{},
 			Median: Quantile(values, 0.5), Lowest: Quantile(values, 0), Highest: Quantile(values, 1),
 			Rounds: len(values), AtLeast: p.AtLeast, AtMost: p.AtMost,
+		}
+		if v.Ratio && p.Figure == PerSecond {
+			p.Figure = PerCPU
+			v.PerCPU = Quantile(b.values(p), 0.5)
 		}
 		v.Met = v.Median >= p.AtLeast && (p.AtMost == 0 || v.Median <= p.AtMost)
 		out = append(out, v)

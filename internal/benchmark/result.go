@@ -44,8 +44,8 @@ func (r Result) WriteTables(w io.Writer) error {
 	for _, row := range r.Rows {
 		rows = append(rows, row.cells())
 	}
-	out := Table([]string{"what", "connections", "median", "lowest and highest round", "rounds", "wanted", ""}, ratios) + "\n" +
-		Table([]string{"system", "what", "at", "connections", "requests/s", "p50", "p99", "max", "cores: load", "servers", "server CPU per request", "CPU stolen", "rounds"}, rows)
+	out := Table([]string{"what", "connections", "median", "by CPU time", "lowest and highest round", "rounds", "wanted", ""}, ratios) + "\n" +
+		Table([]string{"system", "what", "at", "connections", "requests/s", "p50", "p99", "max", "cores: load", "servers", "others", "server CPU per request", "CPU stolen", "rounds"}, rows)
 	for _, p := range r.Problems {
 		out += "\n- not measured: " + p
 	}
@@ -70,7 +70,10 @@ func (v Verdict) cells() []string {
 	if _, u, ok := strings.Cut(string(v.Figure), " "); ok && !v.Ratio {
 		unit = " " + u
 	}
-	wanted, mark := "", ""
+	wanted, mark, perCPU := "", "", ""
+	if v.PerCPU > 0 {
+		perCPU = short(v.PerCPU)
+	}
 	if v.AtLeast > 0 {
 		wanted = fmt.Sprintf("≥ %v%s", v.AtLeast, unit)
 	}
@@ -81,7 +84,7 @@ func (v Verdict) cells() []string {
 		mark = "**missed**"
 	}
 	return []string{
-		v.What, count(v.Connections), short(v.Median) + unit,
+		v.What, count(v.Connections), short(v.Median) + unit, perCPU,
 		fmt.Sprintf("%s to %s", short(v.Lowest), short(v.Highest)), fmt.Sprint(v.Rounds), wanted, mark,
 	}
 }
@@ -93,7 +96,7 @@ func (r Row) cells() []string {
 	}
 	return []string{
 		r.System, r.What, r.At, count(r.Connections), count(int(math.Round(r.PerSecond))), length(r.P50), length(r.P99), length(r.Max),
-		fmt.Sprintf("%.2f", r.LoadCores), fmt.Sprintf("%.2f", r.ServerCores), perRequest, fmt.Sprintf("%.0f %%", r.Stolen), fmt.Sprint(len(r.Rounds)),
+		fmt.Sprintf("%.2f", r.LoadCores), fmt.Sprintf("%.2f", r.ServerCores), fmt.Sprintf("%.2f", r.OtherCores), perRequest, fmt.Sprintf("%.0f %%", r.Stolen), fmt.Sprint(len(r.Rounds)),
 	}
 }
 

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ type Sample struct {
 	Max         float64 `json:"max_ms,omitempty"`
 	LoadCores   float64 `json:"load_cores,omitempty"`   // CPU time of the program that makes the load; 1 is all of a core
 	ServerCores float64 `json:"server_cores,omitempty"` // of all servers together
+	OtherCores  float64 `json:"other_cores,omitempty"`  // of all else on the machine
 	Stolen      float64 `json:"stolen_percent,omitempty"`
 }
 
@@ -32,13 +34,22 @@ func NewSample(took ...[]time.Duration) Sample {
 
 // With adds what the measurement used.
 func (s Sample) With(u Use) Sample {
-	s.LoadCores, s.ServerCores, s.Stolen = u.Load, u.Servers, u.Stolen
+	s.LoadCores, s.ServerCores, s.OtherCores, s.Stolen = u.Load, u.Servers, u.Others, u.Stolen
 	return s
+}
+
+// String is for people who wait.
+func (s Sample) String() string {
+	cores := fmt.Sprintf("cores: load %.2f, servers %.2f, others %.2f", s.LoadCores, s.ServerCores, s.OtherCores)
+	if s.Requests == 0 {
+		return cores
+	}
+	return fmt.Sprintf("%.0f/s, p50 %.2f ms, p99 %.2f ms, max %.2f ms, %s", s.PerSecond, s.P50, s.P99, s.Max, cores)
 }
 
 // rounded cuts off digits that mean nothing.
 func (s Sample) rounded() Sample {
-	for _, v := range []*float64{&s.PerSecond, &s.P50, &s.P99, &s.Max, &s.LoadCores, &s.ServerCores, &s.Stolen} {
+	for _, v := range []*float64{&s.PerSecond, &s.P50, &s.P99, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen} {
 		*v = thousandths(*v)
 	}
 	return s
@@ -56,6 +67,7 @@ const (
 	P99         Figure = "p99 ms"
 	Max         Figure = "max ms"
 	ServerCores Figure = "server cores"
+	PerCPU      Figure = "requests/CPU s" // a second of CPU time, of load and servers together
 )
 
 // get returns the figure; NaN where there is none of that name.
@@ -71,6 +83,8 @@ func (s Sample) get(f Figure) float64 {
 		return s.Max
 	case ServerCores:
 		return s.ServerCores
+	case PerCPU:
+		return s.PerSecond / (s.LoadCores + s.ServerCores)
 	}
 	return math.NaN()
 }
@@ -92,6 +106,7 @@ func median(samples []Sample) Sample {
 		Max:         of(func(s Sample) float64 { return s.Max }),
 		LoadCores:   of(func(s Sample) float64 { return s.LoadCores }),
 		ServerCores: of(func(s Sample) float64 { return s.ServerCores }),
+		OtherCores:  of(func(s Sample) float64 { return s.OtherCores }),
 		Stolen:      of(func(s Sample) float64 { return s.Stolen }),
 	}
 }
