@@ -36,6 +36,7 @@ failover: ## what clients see when something breaks: a table, and bench/results/
 
 # SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
 bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)
+	@$(GO) -C bench/compare vet ./... && $(GO) -C bench/compare test -timeout 5m ./...
 	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
 	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 

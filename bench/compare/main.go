@@ -115,7 +115,7 @@ func verdict(o options, r benchmark.Result) error {
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("not as promised:\n  %s", strings.Join(bad, "\n  "))
+		return fmt.Errorf("not measured, or not as promised:\n  %s", strings.Join(bad, "\n  "))
 	}
 	return nil
 }

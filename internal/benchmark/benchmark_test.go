@@ -129,12 +129,16 @@ func TestRowsAreMedians(t *testing.T) {
 // Only what is answered within the window counts, and its workers run side by side.
 func TestMeasureCountsTheWindow(t *testing.T) {
 	t.Parallel()
-	var sent atomic.Int64
-	w := benchmark.Window{WarmUp: 50 * time.Millisecond, Length: 100 * time.Millisecond}
+	var answered, early atomic.Int64
+	w := benchmark.Window{WarmUp: 100 * time.Millisecond, Length: 100 * time.Millisecond}
+	warm := time.Now().Add(w.WarmUp)
 	pace := benchmark.Load{Workers: 4, New: func(int) func() error {
 		return func() error {
-			sent.Add(1)
 			<-time.After(5 * time.Millisecond)
+			answered.Add(1)
+			if time.Now().Before(warm) {
+				early.Add(1)
+			}
 			return nil
 		}
 	}}
@@ -152,8 +156,8 @@ func TestMeasureCountsTheWindow(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if int64(counted) >= sent.Load() {
-		t.Errorf("%d of %d requests count, though some were in the warm-up", counted, sent.Load())
+	if int64(counted) > answered.Load()-early.Load() {
+		t.Errorf("%d of %d requests count, though %d were answered during the warm-up", counted, answered.Load(), early.Load())
 	}
 }
 
@@ -175,7 +179,8 @@ func TestMeasureFailsWithARequest(t *testing.T) {
 	}
 }
 
-// What burns CPU is seen, as this process's and as a server's.
+// What burns CPU is seen, as this process's and as a server's: here they are one,
+// read from two places.
 func TestMeterSeesWork(t *testing.T) {
 	t.Parallel()
 	use, err := benchmark.NewMeter(os.Getpid()).Over(func() {
@@ -185,7 +190,7 @@ func TestMeterSeesWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if use.Load <= 0 || use.Servers <= 0 {
+	if use.Load <= 0 || use.Servers < use.Load/2 || use.Servers > use.Load*2 {
 		t.Errorf("%+v", use)
 	}
 	if _, err := benchmark.NewMeter(1 << 30).Over(func() {}); err == nil {
@@ -207,7 +212,7 @@ func TestTables(t *testing.T) {
 	for _, want := range []string{
 		"| slow | 64 | 30.00 ms |  | 30.00 to 30.00 | 1 | ≤ 15 ms | **missed** |\n",
 		"| ours | strong |  | 64 | 1000 | 0.50 ms | 20 ms | 30 ms | 0.50 | 1.50 | 0.25 | 1500 µs | 0 % | 1 |\n",
-		"\n- not measured: round 2, etcd: gone",
+		"\n- not measured: round 2, etcd: gone\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
