@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -34,9 +36,13 @@ func readGroups() []group {
 // measureLevels compares linearizable reads with eventual ones, side by side.
 func measureLevels(b *bench, t harness.T) {
 	d := startDengine(t)
+	levels := []string{"eventual", "linearizable"}
+	if b.round%2 == 0 { // who comes first is no better off in the end
+		slices.Reverse(levels)
+	}
 	for _, n := range connections {
 		for _, at := range []string{atFollower, atLeader, atAll} {
-			for _, level := range []string{"eventual", "linearizable"} {
+			for _, level := range levels {
 				b.measure(t, d, d.level(t, level, at, n))
 			}
 		}

@@ -109,16 +109,16 @@ func (p *Process) Running() bool {
 	}
 }
 
-// PID is the process id of the program as it was started last.
-func (p *Process) PID() int {
-	cmd, _ := p.current()
-	return cmd.Process.Pid
-}
-
 func (p *Process) current() (*exec.Cmd, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cmd, p.done
+}
+
+// PID is the process id of the program, which must have been started.
+func (p *Process) PID() int {
+	cmd, _ := p.current()
+	return cmd.Process.Pid
 }
 
 // Signal sends a signal to the running program.
