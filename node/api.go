@@ -190,6 +190,13 @@ func (n *Node) failed(ctx *fasthttp.RequestCtx, err error, write bool) {
 	case statusProblem(err) != nil:
 		p = statusProblem(err)
 		p.Message = n.where(p.Message, err)
+	case errors.Is(err, ErrTooStale):
+		p = unavailable("too_stale", n.where("this node's state may be older than max_staleness: try another node, or a longer one", err))
+	case errors.Is(err, ErrWeakerRead):
+		p = &edge.Problem{
+			Status: fasthttp.StatusForbidden, Code: "consistency_forbidden",
+			Message: n.where("leave consistency out, or ask for a stronger one", err),
+		}
 	case errors.Is(err, ErrUnknown):
 		p = &edge.Problem{
 			Status: fasthttp.StatusGatewayTimeout, Code: "outcome_unknown",

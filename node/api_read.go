@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"fmt"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/dengine/dengine/internal/edge"
@@ -15,20 +13,13 @@ import (
 
 // serveGet reads a key, for GET and HEAD.
 func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
-	if p := checkConsistency(query); p != nil {
-		n.refuse(ctx, p)
+	h := &ctx.Request.Header
+	o, err := readOptions(h, query)
+	if err != nil {
+		n.refuseInput(ctx, err)
 		return
 	}
-	h := &ctx.Request.Header
-	var minIndex uint64
-	if arg := h.Peek(HeaderMinIndex); len(arg) > 0 {
-		var err error
-		if minIndex, err = strconv.ParseUint(string(arg), 10, 64); err != nil {
-			n.refuseInput(ctx, fmt.Errorf("%s: %w: %q: want a log index", HeaderMinIndex, ErrBadInput, arg))
-			return
-		}
-	}
-	v, err := n.Get(context.Background(), key, minIndex)
+	v, err := n.Get(context.Background(), key, o)
 	if err != nil {
 		n.failed(ctx, err, false)
 		return
@@ -55,30 +46,6 @@ func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
 	}
 	ctx.SetContentType(jsonType)
 	ctx.Response.SetBodyRaw(appendValueJSON(nil, v.Value))
-}
-
-// checkConsistency refuses read levels that this version cannot promise, rather
-// than to answer with less than was asked for.
-func checkConsistency(query []byte) *edge.Problem {
-	if len(query) == 0 {
-		return nil
-	}
-	var args fasthttp.Args
-	args.ParseBytes(query)
-	switch level := string(args.Peek("consistency")); level {
-	case "", "eventual":
-		return nil
-	case "linearizable", "lease":
-		return &edge.Problem{
-			Status: fasthttp.StatusNotImplemented, Code: "consistency_not_implemented",
-			Message: "consistency=" + level + " is not built yet; reads are eventual, and " + HeaderMinIndex + " makes them see a given write",
-		}
-	default:
-		return &edge.Problem{
-			Status: fasthttp.StatusBadRequest, Code: "bad_request",
-			Message: "consistency: want linearizable, lease or eventual",
-		}
-	}
 }
 
 // matchesAny compares weakly (RFC 9110, 13.1.2). A header that is not a list of

@@ -96,7 +96,7 @@ func TestValuesAndKeys(t *testing.T) {
 		if w := c.do("PUT", "http://"+c.configs[0].HTTPListen+path, key); w.status != 200 {
 			t.Errorf("PUT %s: %+v", path, w)
 		}
-		v, err := c.nodes[0].Get(t.Context(), []byte(key), 0)
+		v, err := c.nodes[0].Get(t.Context(), []byte(key), node.ReadOptions{})
 		if err != nil || !v.Found || string(v.Value) != key {
 			t.Errorf("key %q from %s: %+v, %v", key, path, v, err)
 		}
@@ -259,10 +259,5 @@ func TestMinIndex(t *testing.T) {
 	}
 	if r := c.do("GET", c.api(0, "/kv/a"), "", "Dengine-Min-Index: "+w.header.Get("Dengine-Index")); r.status != 200 {
 		t.Errorf("%+v", r)
-	}
-	for _, level := range []string{"linearizable", "lease"} {
-		if r := c.do("GET", c.api(0, "/kv/a?consistency="+level), ""); r.status != 501 {
-			t.Errorf("a level that is not built: %+v", r)
-		}
 	}
 }

@@ -64,7 +64,9 @@ type Config struct {
 
 	MaxValueBytes int           // longest value
 	WriteTimeout  time.Duration // after this a write that is not decided ends as ErrUnknown
-	ReadTimeout   time.Duration // longest wait of a read for a minimum index
+	ReadTimeout   time.Duration // longest wait of a read for a state that is new enough
+	ReadLevel     Level         // of reads that ask for none: Linearizable, Lease or Eventual
+	WeakerReads   bool          // reads may ask for a weaker level than that
 	MaxLag        uint64        // committed entries a follower may still have to apply and be ready
 
 	// What is kept of the identities of writes. The leader's settings hold for the
@@ -122,6 +124,8 @@ func DefaultConfig() Config {
 		MaxValueBytes:     1 << 20,
 		WriteTimeout:      10 * time.Second,
 		ReadTimeout:       2 * time.Second,
+		ReadLevel:         Linearizable,
+		WeakerReads:       true,
 		MaxLag:            1000,
 		Limits:            edge.DefaultLimits(),
 
@@ -193,6 +197,9 @@ func (c Config) validateNames() error {
 	}
 	if c.DataDir == "" {
 		return errors.New("data dir is missing")
+	}
+	if c.ReadLevel < Linearizable || c.ReadLevel > Eventual {
+		return errors.New("read consistency: want linearizable, lease or eventual")
 	}
 	if _, ok := logNames[c.LogStore]; !ok {
 		return fmt.Errorf("log store %q: want bolt or wal", c.LogStore)

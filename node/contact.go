@@ -15,6 +15,7 @@ import (
 type contact struct {
 	mu     sync.Mutex
 	acked  map[raft.ServerID]ack
+	grants map[raft.ServerID]grant
 	append appendSeen
 }
 
@@ -22,6 +23,9 @@ type contact struct {
 type ack struct {
 	term uint64
 	sent time.Time // when the latest of it was sent
+	// Of what was accepted alone, heartbeats included: only that renews a voter's
+	// patience with the leader.
+	accepted time.Time // when the latest was sent
 	// Of appends alone, since heartbeats are answered past a disk that hangs:
 	appended time.Time // when the latest was sent
 	index    uint64    // up to which the peer's log is this leader's
@@ -36,7 +40,9 @@ type appendSeen struct {
 	commit uint64
 }
 
-func newContact() *contact { return &contact{acked: make(map[raft.ServerID]ack)} }
+func newContact() *contact {
+	return &contact{acked: make(map[raft.ServerID]ack), grants: make(map[raft.ServerID]grant)}
+}
 
 // noteAck counts an answer to something sent at the given time. Answers may
 // arrive out of order: the latest sending counts.
@@ -52,6 +58,9 @@ func (c *contact) noteAppended(peer raft.ServerID, req *raft.AppendEntriesReques
 		return
 	}
 	now := ack{term: req.Term, sent: sent}
+	if resp.Success {
+		now.accepted = sent
+	}
 	if resp.Success && req.PrevLogEntry > 0 { // a heartbeat names no entry
 		now.appended, now.index = sent, req.PrevLogEntry+uint64(len(req.Entries))
 	}
@@ -70,6 +79,9 @@ func (a ack) later(b ack) ack {
 	}
 	if b.sent.After(a.sent) {
 		a.sent = b.sent
+	}
+	if b.accepted.After(a.accepted) {
+		a.accepted = b.accepted
 	}
 	if b.appended.After(a.appended) {
 		a.appended = b.appended

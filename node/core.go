@@ -36,6 +36,9 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return err
 	}
+	if err := n.honourLeases(); err != nil {
+		return err
+	}
 	store, err := openLogStore(n.cfg.LogStore, n.dir, n.cfg.LogCacheBytes, newDiskWatch(n.cfg.DiskTimeout, n.diskAnswers), cfg.Logger, n.fail)
 	if err != nil {
 		return err

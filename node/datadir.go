@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,9 @@ type identity struct {
 	LogStore    LogStore `json:"log_store"`
 	// Joined: the node takes part in Raft with this directory.
 	Joined bool `json:"joined"`
+	// Patience is what this node has promised with each append that it accepted: to
+	// elect nobody else for so long (see lease.go).
+	Patience time.Duration `json:"patience,omitempty"`
 	// Lost: a peer remembers an earlier incarnation; this one must never vote.
 	Lost string `json:"lost,omitempty"`
 }

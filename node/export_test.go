@@ -1,6 +1,7 @@
 package node
 
 import (
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -54,4 +55,45 @@ func (n *Node) TimeoutNow() bool { return n.core.Load().trans.timeoutNow(time.Se
 func (n *Node) HoldTurn() (release func()) {
 	n.crash.turn.Lock()
 	return n.crash.turn.Unlock
+}
+
+// HoldApply has this node apply nothing until release is called.
+func (n *Node) HoldApply() (release func()) {
+	released := make(chan struct{})
+	hold := func() { <-released }
+	n.core.Load().fsm.before.Store(&hold)
+	return sync.OnceFunc(func() { close(released) })
+}
+
+// Waits says whether somebody waits here for an index to be applied.
+func (n *Node) Waits() bool { return n.core.Load().fsm.wait.count.Load() > 0 }
+
+// Leased returns how many reads were answered under this node's lease, and Rounds
+// how many rounds it has run as leader.
+func (n *Node) Leased() uint64 { return n.counters.leased.Load() }
+
+// Rounds: see Leased.
+func (n *Node) Rounds() uint64 { return n.counters.rounds.Load() }
+
+// TrustVerifyLeader puts raft's VerifyLeader in the place of the rounds. called is
+// closed when the first has been started.
+func (n *Node) TrustVerifyLeader() (called chan struct{}) {
+	called = make(chan struct{})
+	once := sync.OnceFunc(func() { close(called) })
+	n.confirms.run = func(r *round) {
+		c := n.core.Load()
+		r.term, r.index = c.raft.CurrentTerm(), c.raft.CommitIndex()
+		future := c.raft.VerifyLeader()
+		time.AfterFunc(100*time.Millisecond, once) // raft's main loop takes it meanwhile
+		r.err = future.Error()
+	}
+	return called
+}
+
+// TrustAppliedIndex has this node, as leader, name its applied index to readers.
+func (n *Node) TrustAppliedIndex() {
+	n.confirms.run = func(r *round) {
+		n.confirmer.run(r)
+		r.index = min(r.index, n.core.Load().fsm.index.Load())
+	}
 }

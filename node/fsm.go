@@ -26,6 +26,8 @@ type fsm struct {
 	term  atomic.Uint64 // machine.Term()
 	wait  waitList
 
+	before atomic.Pointer[func()] // called before entries are applied: tests hold them back
+
 	entry kv.Entry // its space is reused by ApplyBatch, which raft calls from one goroutine
 }
 
@@ -44,6 +46,9 @@ type applied struct {
 // the node, and nothing is applied after it: to skip it would be to drift apart
 // from the other nodes.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	if before := f.before.Load(); before != nil {
+		(*before)()
+	}
 	out := make([]any, len(logs))
 	f.mu.Lock()
 	for i, l := range logs {

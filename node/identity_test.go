@@ -172,7 +172,7 @@ func TestLateCopyUndoesNothing(t *testing.T) {
 	if err != nil || !kept.Replayed {
 		t.Errorf("a copy of what was not: %+v, %v", kept, err)
 	}
-	v, err := n.Get(t.Context(), []byte("a"), 0)
+	v, err := n.Get(t.Context(), []byte("a"), node.ReadOptions{})
 	if err != nil || string(v.Value) != fmt.Sprint("new ", many-1) || v.Writes != first.Writes+many {
 		t.Errorf("%q after %d writes, %v", v.Value, v.Writes, err)
 	}
@@ -208,7 +208,7 @@ func TestIdleSessionEnds(t *testing.T) {
 	if err := n.RenewSession(t.Context(), idle.ID, 0); !errors.Is(err, node.ErrSessionUnknown) || !errors.Is(err, node.ErrNotApplied) {
 		t.Errorf("its renewal: %v", err)
 	}
-	if v, err := n.Get(t.Context(), []byte("a"), 0); err != nil || v.Found {
+	if v, err := n.Get(t.Context(), []byte("a"), ReadOptions{}); err != nil || v.Found {
 		t.Errorf("it was executed: %+v, %v", v, err)
 	}
 }
@@ -308,7 +308,7 @@ func TestBadIdentities(t *testing.T) {
 			t.Errorf("%s %s with %q: %+v, want 400 that names %s", s.method, s.path, s.headers, a, s.names)
 		}
 	}
-	if v, err := c.nodes[0].Get(t.Context(), []byte("a"), 0); err != nil || v.Found {
+	if v, err := c.nodes[0].Get(t.Context(), []byte("a"), ReadOptions{}); err != nil || v.Found {
 		t.Errorf("one of them was executed: %+v, %v", v, err)
 	}
 }

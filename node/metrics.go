@@ -19,6 +19,7 @@ type counters struct {
 	changes                      atomic.Uint64 // of role, term or leader
 	replayed, full               atomic.Uint64 // answered from the table of identities, or refused for want of room in it
 	suspicions, crashElections   atomic.Uint64 // of crashed leaders
+	rounds, leased               atomic.Uint64 // as leader: rounds for linearizable reads, and reads under the lease
 }
 
 // collector makes metrics of a node's state when it is scraped. It implements
@@ -62,6 +63,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("watching", "1 while this node would notice at once that its leader's process ends.", boolean(c.n.crash.watching.Load()))
 	k := &c.n.counters
 	counter("reads_total", "Reads answered.", k.reads.Load())
+	counter("reads_leased_total", "Reads answered under this leader's lease.", k.leased.Load())
+	counter("read_rounds_total", "Rounds in which this leader asked the voters whether it still leads, for all reads that waited.", k.rounds.Load())
 	counter("writes_total", "Writes decided.", k.writes.Load())
 	counter("writes_refused_total", "Writes that were not applied.", k.writesRefused.Load())
 	counter("writes_unknown_total", "Writes whose outcome is unknown.", k.writesInDoubt.Load())

@@ -48,6 +48,12 @@ type Node struct {
 	looked    time.Time  // when it was last called
 	resumed   time.Time  // when this process last went on after it was stopped
 
+	confirms  *rounds // the leader's
+	asks      *rounds // this node's, whoever leads
+	confirmer *confirmer
+	asker     *asker
+	fresh     freshness
+
 	counters counters
 
 	api      *fasthttp.Server
@@ -60,6 +66,9 @@ type Node struct {
 	group  sync.WaitGroup
 	once   sync.Once
 	closed error // what Close returned
+
+	spawning sync.Mutex
+	ended    bool // Close waits for the group: nothing is spawned any more
 }
 
 // Open starts a node. It returns once the ports are open and, for a node that
@@ -75,6 +84,7 @@ func Open(cfg Config, log *zap.Logger) (*Node, error) {
 		contact: newContact(), crash: newCrash(), board: newBoard(), kick: make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
+	n.prepareReads()
 	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -100,8 +110,9 @@ func (n *Node) open() (err error) {
 	if n.port, err = listenRaft(n.cfg, n.board.run, n.log); err != nil {
 		return err
 	}
+	n.port.met, n.port.patience = n.contact.meet, n.cfg.patience()
 	n.serve()
-	n.port.serve(n.answer, n.crash.wake)
+	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
 	if n.dir.id.Joined {
 		if err := n.startRaft(); err != nil {
 			return err
@@ -239,6 +250,7 @@ func (n *Node) close() error {
 		c.proposer.abandon()
 	}
 	n.cancel(ErrClosed)
+	n.endReads()
 	errs := []error{shutdown(n.api, n.apiLn, limit)}
 	if c != nil {
 		errs = append(errs, c.close(limit))
@@ -246,6 +258,9 @@ func (n *Node) close() error {
 		errs = append(errs, n.port.Close())
 	}
 	errs = append(errs, shutdown(n.health, n.healthLn, limit))
+	n.spawning.Lock()
+	n.ended = true
+	n.spawning.Unlock()
 	n.group.Wait()
 	if c = n.core.Load(); c != nil { // startRaft may have won the race with Close
 		errs = append(errs, c.close(limit))
@@ -254,6 +269,15 @@ func (n *Node) close() error {
 		errs = append(errs, n.dir.close())
 	}
 	return errors.Join(errs...)
+}
+
+// spawn starts a goroutine that Close waits for, unless it waits already.
+func (n *Node) spawn(f func()) {
+	n.spawning.Lock()
+	defer n.spawning.Unlock()
+	if !n.ended {
+		n.group.Go(f)
+	}
 }
 
 // shutdown ends a server and its port, each of which may be nil: it waits until

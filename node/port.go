@@ -21,6 +21,8 @@ const (
 	streamRaft    = 'R' // raft's own RPCs
 	streamCluster = 'C' // the cluster's other questions: frames of JSON
 	streamWatch   = 'W' // nothing: it tells by its end that this process has ended
+	streamTerm    = 'T' // brief questions: which term is it for you?
+	streamIndex   = 'I' // brief questions: which index must a read see?
 )
 
 // maxFrameBytes bounds one hello or one question, so that a stranger on the
@@ -43,6 +45,9 @@ type hello struct {
 type verdict struct {
 	Error string `json:"error,omitempty"`
 	Run   string `json:"run"` // the acceptor's
+	// Patience is how long the acceptor elects nobody after an append that it has
+	// accepted; 0 where it promises nothing (see lease.go).
+	Patience time.Duration `json:"patience,omitempty"`
 }
 
 // raftPort is the node's one port for the cluster. It is raft's StreamLayer and
@@ -50,12 +55,15 @@ type verdict struct {
 // open before raft runs (peers must be able to ask who we are) and refuses
 // raft's streams until then.
 type raftPort struct {
-	ln      net.Listener
-	self    hello // Cluster, From and Run
-	idOf    func(addr string) string
-	answer  func(from string, q question) reply
-	timeout time.Duration
-	log     *zap.Logger
+	ln       net.Listener
+	self     hello // Cluster, From and Run
+	idOf     func(addr string) string
+	answer   func(from string, q question) reply
+	briefs   map[byte]func() brief // by kind of stream
+	met      func(peer string, v verdict)
+	patience time.Duration // of the verdicts that are given
+	timeout  time.Duration
+	log      *zap.Logger
 
 	raftOpen atomic.Bool
 	streams  chan net.Conn
@@ -99,10 +107,11 @@ func (c Config) idAt(addr string) string {
 	return ""
 }
 
-// serve accepts until the port is closed. answer gets the cluster's questions;
-// ended is called when a stream of raft's that a peer had opened has ended.
-func (p *raftPort) serve(answer func(from string, q question) reply, ended func()) {
-	p.answer, p.ended = answer, ended
+// serve accepts until the port is closed. answer gets the cluster's questions, and
+// briefs the brief ones; ended is called when a stream of raft's that a peer had
+// opened has ended.
+func (p *raftPort) serve(answer func(from string, q question) reply, briefs map[byte]func() brief, ended func()) {
+	p.answer, p.briefs, p.ended = answer, briefs, ended
 	p.wg.Go(func() {
 		for {
 			c, err := p.ln.Accept()
@@ -140,6 +149,8 @@ func (p *raftPort) welcome(c net.Conn) {
 		return
 	case kind == streamWatch:
 		_, _ = io.Copy(io.Discard, c) // until either side ends
+	case p.briefs[kind] != nil:
+		p.brief(c, p.briefs[kind])
 	default:
 		p.questions(c, peer.From)
 	}
@@ -159,7 +170,7 @@ func (p *raftPort) handshake(c net.Conn) (kind byte, h hello, err error) {
 		return 0, h, err
 	}
 	why := p.refusal(first[0], h)
-	if err := writeFrame(c, verdict{Error: why, Run: p.self.Run}); err != nil {
+	if err := writeFrame(c, verdict{Error: why, Run: p.self.Run, Patience: p.patience}); err != nil {
 		return 0, h, err
 	}
 	if why != "" {
@@ -179,7 +190,7 @@ func (p *raftPort) refusal(kind byte, h hello) string {
 		return fmt.Sprintf("this is node %s, and so says the caller: every node needs an id of its own", p.self.From)
 	case kind == streamRaft && !p.raftOpen.Load():
 		return fmt.Sprintf("node %s does not run raft yet", p.self.From)
-	case kind != streamRaft && kind != streamCluster && kind != streamWatch:
+	case kind != streamRaft && kind != streamCluster && kind != streamWatch && p.briefs[kind] == nil:
 		return fmt.Sprintf("unknown kind of stream %q", kind)
 	}
 	return ""
@@ -224,13 +235,27 @@ func (p *raftPort) track(c net.Conn, on bool) {
 // connect dials a peer's port and introduces this node. to is the peer's id, or
 // "" where only the address is known. It returns which run of the peer answers.
 func (p *raftPort) connect(ctx context.Context, kind byte, to, addr string) (c net.Conn, run string, err error) {
+	c, v, err := p.greet(ctx, kind, to, addr)
+	return c, v.Run, err
+}
+
+// dialRaft is connect for a stream of raft's. What the peer promises about leases
+// is noted before anything is sent over it.
+func (p *raftPort) dialRaft(ctx context.Context, to, addr string) (net.Conn, error) {
+	c, v, err := p.greet(ctx, streamRaft, to, addr)
+	if err == nil {
+		p.met(to, v)
+	}
+	return c, err
+}
+
+func (p *raftPort) greet(ctx context.Context, kind byte, to, addr string) (c net.Conn, v verdict, err error) {
 	c, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, "", err
+		return nil, v, err
 	}
 	h := p.self
 	h.To = to
-	var v verdict
 	err = within(ctx, c, func() error {
 		if _, err := c.Write([]byte{kind}); err != nil {
 			return err
@@ -245,9 +270,9 @@ func (p *raftPort) connect(ctx context.Context, kind byte, to, addr string) (c n
 	}
 	if err != nil {
 		c.Close()
-		return nil, "", fmt.Errorf("connect to %s: %w", addr, err)
+		return nil, verdict{}, fmt.Errorf("connect to %s: %w", addr, err)
 	}
-	return c, v.Run, nil
+	return c, v, nil
 }
 
 // within lets an exchange on a connection last no longer than ctx.
@@ -296,8 +321,7 @@ func (p *raftPort) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Con
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	c, _, err := p.connect(ctx, streamRaft, p.idOf(string(addr)), string(addr))
-	return c, err
+	return p.dialRaft(ctx, p.idOf(string(addr)), string(addr))
 }
 
 // Addr is the address that the port listens on. It implements net.Listener.

@@ -2,7 +2,16 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
+)
+
+// What a read was refused for, beside ErrNoLeader, ErrBehind, ErrStarting and
+// ErrClosed.
+var (
+	ErrTooStale   = errors.New("this node cannot make sure that its state is as new as asked for")
+	ErrWeakerRead = errors.New("weaker reads than this node's default are forbidden here")
 )
 
 // Value is what Get found. Its bytes must not be changed.
@@ -14,26 +23,69 @@ type Value struct {
 	Index  uint64 // log index of the state that was read
 }
 
-// Get reads a key from this node's own state: committed, but possibly behind the
-// leader's. With a minIndex it waits, at most ReadTimeout, until that log index
-// is applied here (ErrBehind): with the Index of a Put, a client reads its own
-// write on any node.
-func (n *Node) Get(ctx context.Context, key []byte, minIndex uint64) (Value, error) {
+// Get reads a key, on any node, from a state that is new enough for o. Where that
+// cannot be had within ReadTimeout, the error says why: ErrNoLeader, ErrBehind or
+// ErrTooStale.
+func (n *Node) Get(ctx context.Context, key []byte, o ReadOptions) (Value, error) {
 	if err := checkKey(key); err != nil {
 		return Value{}, err
 	}
+	var v Value
+	err := n.read(ctx, o, func(f *fsm) {
+		it, ok, index := f.get(string(key))
+		v = Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}
+	})
+	if err != nil {
+		return Value{}, err
+	}
+	return v, nil
+}
+
+// read lets look see a state that is new enough for o. It may call look twice, and
+// then the second look counts.
+func (n *Node) read(ctx context.Context, o ReadOptions, look func(*fsm)) error {
+	began := time.Now()
 	c := n.core.Load()
 	if c == nil {
-		return Value{}, ErrStarting
+		return ErrStarting
 	}
-	if c.fsm.index.Load() < minIndex {
-		if err := n.awaitIndex(ctx, c, minIndex); err != nil {
-			return Value{}, err
+	level, err := n.level(o.Level)
+	if err != nil {
+		return err
+	}
+	if c.fsm.index.Load() < o.MinIndex {
+		if err := n.awaitIndex(ctx, c, o.MinIndex); err != nil {
+			return err
 		}
 	}
 	n.counters.reads.Add(1)
-	it, ok, index := c.fsm.get(string(key))
-	return Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}, nil
+	switch {
+	case level == Eventual && (o.MaxStaleness == 0 || n.fresh.covers(began.Add(-o.MaxStaleness))):
+		look(c.fsm)
+		return nil
+	case level == Lease && n.leased(ctx, c, look):
+		n.counters.leased.Add(1)
+		return nil
+	}
+	if err := n.confirmed(ctx, c); err != nil {
+		if level == Eventual {
+			return fmt.Errorf("%w: %w", ErrTooStale, err)
+		}
+		return err
+	}
+	look(c.fsm)
+	return nil
+}
+
+// level is the level that a read gets which asks for one.
+func (n *Node) level(asked Level) (Level, error) {
+	switch {
+	case asked == LevelDefault:
+		return n.cfg.ReadLevel, nil
+	case asked > n.cfg.ReadLevel && !n.cfg.WeakerReads:
+		return 0, fmt.Errorf("%w: %v was asked for, and this is %v", ErrWeakerRead, asked, n.cfg.ReadLevel)
+	}
+	return asked, nil
 }
 
 func (n *Node) awaitIndex(ctx context.Context, c *core, index uint64) error {

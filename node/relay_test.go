@@ -16,12 +16,14 @@ type relay struct {
 	addr string
 	wg   sync.WaitGroup
 	pass sync.RWMutex // held while nothing passes
+	back sync.RWMutex // held while no answer does
 
 	mu     sync.Mutex
 	ln     net.Listener // nil while it refuses
 	target string
 	pairs  map[*pair]struct{}
 	seen   map[byte]int // connections so far, by kind
+	held   int          // answers that wait
 }
 
 // pair is one connection through a relay.
@@ -36,7 +38,7 @@ func newRelay(t *testing.T, target string) *relay {
 	r.addr = r.ln.Addr().String()
 	t.Cleanup(func() {
 		r.refuse()
-		r.cut("RCW")
+		r.cut("RCWTI")
 		r.wg.Wait()
 	})
 	return r
@@ -78,6 +80,19 @@ func (r *relay) refuse() {
 func (r *relay) drop() (pass func()) {
 	r.pass.Lock()
 	return sync.OnceFunc(r.pass.Unlock)
+}
+
+// hold lets no answer pass until pass is called.
+func (r *relay) hold() (pass func()) {
+	r.back.Lock()
+	return sync.OnceFunc(r.back.Unlock)
+}
+
+// holds returns how many answers wait.
+func (r *relay) holds() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
 }
 
 // lead has new connections end elsewhere.
@@ -142,8 +157,8 @@ func (r *relay) join(c net.Conn) {
 	r.mu.Unlock()
 	var wg sync.WaitGroup
 	if r.forward(to, first[:]) {
-		wg.Go(func() { r.pump(c, to) })
-		r.pump(to, c)
+		wg.Go(func() { r.pump(c, to, r.answer) })
+		r.pump(to, c, r.forward)
 	}
 	wg.Wait()
 	r.mu.Lock()
@@ -153,11 +168,11 @@ func (r *relay) join(c net.Conn) {
 
 // pump copies until either side ends, and ends the other, unless packets are
 // dropped: then not even the end passes.
-func (r *relay) pump(to, from net.Conn) {
+func (r *relay) pump(to, from net.Conn, pass func(net.Conn, []byte) bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if !r.forward(to, buf[:n]) || err != nil {
+		if !pass(to, buf[:n]) || err != nil {
 			break
 		}
 	}
@@ -172,9 +187,35 @@ func (r *relay) forward(to net.Conn, b []byte) bool {
 	return err == nil
 }
 
+func (r *relay) answer(to net.Conn, b []byte) bool {
+	r.wait(1)
+	r.back.RLock()
+	r.wait(-1)
+	defer r.back.RUnlock()
+	return r.forward(to, b)
+}
+
+func (r *relay) wait(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held += n
+}
+
 // relays has every node of a running cluster reach every other one through a
 // relay of their own: relays[i][j] is on the way from i to j.
 func (c *cluster) relays() [][]*relay {
+	c.t.Helper()
+	out := c.interpose()
+	for i := range c.nodes {
+		c.stop(i)
+		c.start(i)
+	}
+	c.leader()
+	return out
+}
+
+// interpose is relays for a cluster that is to be started yet.
+func (c *cluster) interpose() [][]*relay {
 	c.t.Helper()
 	out := make([][]*relay, len(c.nodes))
 	for i := range c.nodes {
@@ -193,10 +234,5 @@ func (c *cluster) relays() [][]*relay {
 			c.stop(i)
 		}
 	})
-	for i := range c.nodes {
-		c.stop(i)
-		c.start(i)
-	}
-	c.leader()
 	return out
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with four things added: it bounds the
-// bytes of an AppendEntries (raft bounds only the number of its entries), it
-// notes who acknowledged what was sent when, it notes appends that come in, and
+// transport is raft's network transport with five things added: it bounds the
+// bytes of an AppendEntries (raft bounds only the number of its entries) and what
+// one may commit, it notes who acknowledged what was sent when, it notes appends that come in, and
 // while this node's disk is stuck it sends nothing that leads or asks to lead.
 type transport struct {
 	*raft.NetworkTransport
@@ -52,16 +52,31 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if !t.deliver(rpc) {
-				continue
+			a, appends := rpc.Command.(*raft.AppendEntriesRequest)
+			var commit uint64
+			if appends {
+				commit = boundCommit(a)
 			}
-			if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
-				t.contact.noteAppend(a.Term, a.LeaderCommitIndex, time.Now())
+			if t.deliver(rpc) && appends {
+				t.contact.noteAppend(a.Term, commit, time.Now())
 			}
 		case <-t.closed:
 			return
 		}
 	}
+}
+
+// boundCommit keeps an append from committing entries that it says nothing of, and
+// returns the commit index that it came with. raft v1.7.3 commits up to the end of
+// its own log where the leader's commit index is beyond that, instead of the last
+// entry that the append has verified (Raft, figure 2: AppendEntries, step 5). A leader
+// that tries again after a pause names its commit index of after the pause, and
+// entries up to the end of its log before it: perhaps none. A node that came back
+// with an entry at the end of its log that nobody else has would execute that.
+func boundCommit(a *raft.AppendEntriesRequest) (commit uint64) {
+	commit = a.LeaderCommitIndex
+	a.LeaderCommitIndex = min(commit, a.PrevLogEntry+uint64(len(a.Entries)))
+	return commit
 }
 
 // SetHeartbeatHandler implements raft.Transport. handle is raft's way past its

@@ -103,7 +103,7 @@ func inParallel(n int, ask func(i int) (judge func(), err error)) error {
 }
 
 func readKey(c *client, key string) (seen, error) {
-	a, err := c.do(http.MethodGet, "/kv/"+key, nil, "Accept", "application/octet-stream")
+	a, err := c.do(http.MethodGet, "/kv/"+key+"?consistency=eventual", nil, "Accept", "application/octet-stream")
 	switch {
 	case err != nil:
 		return seen{}, err

@@ -36,23 +36,18 @@ type ledger struct {
 	mu        sync.Mutex
 	begin     time.Time
 	puts      []fate          // of key i
-	known     []entry         // acknowledged puts, in order
+	known     []int           // keys of acknowledged puts, in order
 	counters  []*counter      // every generation of every counter
 	successes []time.Duration // of writes, since begin, in order
 	slowest   time.Duration   // success of a write, from when it was due
 	tally     tally
 }
 
-type entry struct {
-	key int
-	at  time.Duration // since begin
-}
-
 // tally counts what happened.
 type tally struct {
 	writes, failed     int
 	reads, failedReads int
-	stale              int // reads that found nothing though the write was acknowledged long before
+	stale              int // reads that found nothing though the write was acknowledged before they were sent
 	shed               int // arrivals that were not sent, since too much was in flight
 	conditions         int // increments whose condition failed, though nobody else writes the key
 	misreported        int // the same after an increment that was said not to have happened
@@ -98,7 +93,7 @@ func (l *ledger) put(key int, due time.Time, a answer, err error) {
 	defer l.mu.Unlock()
 	l.puts[key] = fateOf(a, err)
 	if l.puts[key] == acked {
-		l.known = append(l.known, entry{key, now.Sub(l.begin)})
+		l.known = append(l.known, key)
 	}
 	l.write(now, due, a, err)
 }
@@ -138,24 +133,19 @@ func (l *ledger) write(now, due time.Time, a answer, err error) {
 	l.because("write: ", a, err)
 }
 
-func (l *ledger) read(e entry, sent time.Duration, a answer, err error) {
+func (l *ledger) read(a answer, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.reads++
 	switch {
 	case err == nil && a.ok():
-	case err == nil && a.status == 404:
-		if sent-e.at > staleAfter {
-			l.tally.stale++
-		}
+	case err == nil && a.status == http.StatusNotFound:
+		l.tally.stale++
 	default:
 		l.tally.failedReads++
 		l.because("read: ", a, err)
 	}
 }
-
-// staleAfter: reads are eventual, so that a key that is younger may be missing.
-const staleAfter = time.Second
 
 // because counts a reason; the lock is held.
 func (l *ledger) because(what string, a answer, err error) {
@@ -172,11 +162,11 @@ func (l *ledger) shed() {
 }
 
 // acknowledged returns the n-th key that was, modulo how many there are.
-func (l *ledger) acknowledged(n int) (entry, bool) {
+func (l *ledger) acknowledged(n int) (key int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.known) == 0 {
-		return entry{}, false
+		return 0, false
 	}
 	return l.known[n%len(l.known)], true
 }

@@ -140,13 +140,9 @@ func (l *Load) count(id int, due <-chan time.Time) {
 
 // look is one read that is due.
 func (l *Load) look(n int, _ time.Time) {
-	e, ok := l.acknowledged(n * 7919) // a prime: all over the keys, the newest among them
+	key, ok := l.acknowledged(n * 7919) // a prime: all over the keys, the newest among them
 	if !ok {
 		return
 	}
-	l.wg.Go(func() {
-		sent := time.Since(l.begin)
-		a, err := l.c.do(http.MethodGet, "/kv/"+putKey(e.key), nil)
-		l.read(e, sent, a, err)
-	})
+	l.wg.Go(func() { l.read(l.c.do(http.MethodGet, "/kv/"+putKey(key), nil)) })
 }

@@ -116,7 +116,7 @@ func (l *Load) attempt(t harness.T, c *harness.Cluster, f Fault) attempt {
 	var at time.Duration
 	at, a.stall = l.stall(from, time.Since(l.begin))
 	a.first = l.stallAt(from+lead, from+lead+firstMoments)
-	if most := f.Limit.Max; most > 0 && a.stall > most {
+	if most := f.Limit.Max; most > 0 && c.LB != nil && a.stall > most {
 		explain(t, c, l.begin.Add(at), a.stall)
 	}
 	return a

@@ -22,7 +22,7 @@ type Row struct {
 	Failed      int `json:"failed"`
 	Reads       int `json:"reads"`
 	FailedReads int `json:"failed_reads"`
-	StaleReads  int `json:"stale_reads"` // 404 for a key acknowledged more than a second before
+	StaleReads  int `json:"stale_reads"` // 404 for a key acknowledged before the read was sent
 	Shed        int `json:"shed"`        // not sent: too many in flight
 	Lost        int `json:"lost"`
 	Doubled     int `json:"doubled"`
@@ -91,7 +91,7 @@ func (r *Row) Compare(limit Limit, control *Row) {
 
 // Bad says whether a client was told of a failure, or told wrongly of a success.
 func (r Row) Bad() bool {
-	return r.Problem != "" || r.Failed+r.FailedReads+r.Lost+r.Doubled+r.Misreported > 0
+	return r.Problem != "" || r.Failed+r.FailedReads+r.StaleReads+r.Lost+r.Doubled+r.Misreported > 0
 }
 
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
@@ -148,7 +148,7 @@ func (r Row) notes() []string {
 		out = append(out, fmt.Sprintf("%d writes happened that were said not to have", r.Misreported))
 	}
 	if r.StaleReads > 0 {
-		out = append(out, fmt.Sprintf("%d reads did not find a key that was acknowledged more than a second before", r.StaleReads))
+		out = append(out, fmt.Sprintf("%d reads did not find a key that was acknowledged before they were sent", r.StaleReads))
 	}
 	if r.Shed > 0 {
 		out = append(out, fmt.Sprintf("%d writes were not sent, since too many were in flight", r.Shed))

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/dengine/dengine/internal/harness"
+)
+
+// leaseTries is how often a leader is stopped between the check of its lease and
+// the answer; DENGINE_LEASE_TRIES overrides it.
+const leaseTries = 20
+
+// A leader's process is stopped after it has found its lease valid and before it
+// reads the value. Another leader is elected and writes. What the first one answers
+// when it goes on must not be the old value.
+func TestStoppedInsideALease(t *testing.T) {
+	t.Parallel()
+	tries := leaseTries
+	if s := os.Getenv("DENGINE_LEASE_TRIES"); s != "" {
+		var err error
+		if tries, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := harness.Start(t, harness.Options{Faults: true, NoLB: true, NodeArgs: []string{
+		"--crash-detection=false", "--heartbeat-timeout", "150ms", "--election-timeout", "150ms", "--lease-timeout", "150ms",
+	}})
+	outcomes := map[string]int{}
+	for i := range tries {
+		old, fresh := fmt.Sprint("old", i), fmt.Sprint("new", i)
+		c.Put("k", old)
+		leader := stopInLease(t, c)
+		read := make(chan string, 1)
+		go func() { read <- leaseRead(c, leader) }()
+		harness.Eventually(t, "the leader to stop in its lease", func() error { return stopped(leader) })
+		next := otherLeader(c, leader)
+		if a := c.Do(http.MethodPut, "http://"+next.HTTP+"/kv/k", fresh); a.Status != http.StatusOK {
+			t.Fatalf("write at the new leader: %+v", a)
+		}
+		leader.Signal(syscall.SIGCONT)
+		got := <-read
+		if strings.Contains(got, old) {
+			t.Fatalf("try %d: %s answered %s after %s had acknowledged %q", i, leader.Name, got, next.Name, fresh)
+		}
+		status, _, _ := strings.Cut(got, " ")
+		outcomes[status]++
+		c.WaitReady()
+	}
+	t.Logf("%d tries, by status: %v", tries, outcomes)
+}
+
+// stopInLease has the leader's next read under its lease stop the process.
+func stopInLease(t *testing.T, c *harness.Cluster) *harness.Process {
+	t.Helper()
+	leader := c.Leader()
+	harness.Eventually(t, "the leader to have a lease", func() error {
+		before, err := leased(c, leader)
+		if err != nil {
+			return err
+		}
+		leaseRead(c, leader)
+		if after, err := leased(c, leader); err != nil || after <= before {
+			return fmt.Errorf("%d reads under a lease, %v", after, err)
+		}
+		return nil
+	})
+	setFault(t, leader, "pause-in-lease")
+	return leader
+}
+
+// leaseRead is the status and the body of a read at the level lease.
+func leaseRead(c *harness.Cluster, p *harness.Process) string {
+	a, err := c.Try(http.MethodGet, "http://"+p.HTTP+"/kv/k?consistency=lease", "")
+	if err != nil {
+		return "none " + err.Error()
+	}
+	return fmt.Sprint(a.Status, " ", a.Body)
+}
+
+// leased is how many reads a node has answered under its lease.
+func leased(c *harness.Cluster, p *harness.Process) (int, error) {
+	a, err := c.Try(http.MethodGet, "http://"+p.Health+"/metrics", "")
+	if err != nil {
+		return 0, err
+	}
+	const name = "dengine_node_reads_leased_total "
+	for line := range strings.Lines(a.Body) {
+		if n, ok := strings.CutPrefix(line, name); ok {
+			return strconv.Atoi(strings.TrimSpace(n))
+		}
+	}
+	return 0, fmt.Errorf("no %sin the metrics", name)
+}
+
+// stopped returns nil once a process is stopped by a signal.
+func stopped(p *harness.Process) error {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // after the program's name
+	if !strings.HasPrefix(rest, "T") {
+		return fmt.Errorf("its state is %.1s", rest)
+	}
+	return nil
+}
