@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -25,9 +26,9 @@ type bench struct {
 // cluster is what is measured.
 type cluster interface {
 	pids() []int
-	// steady fails the measurement where another node leads than at its start:
+	// steady returns an error where another node leads than when it was asked last:
 	// what was measured "at the leader" was not.
-	steady(harness.T)
+	steady(harness.T) error
 }
 
 // keyed is a load, and what to call what is measured of it.
@@ -36,7 +37,8 @@ type keyed struct {
 	benchmark.Load
 }
 
-// measure runs loads side by side and records what they found.
+// measure runs loads side by side and records what they found. Where that was
+// disturbed it says so, and the next measurement may do better.
 func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 	t.Helper()
 	var all []benchmark.Load
@@ -44,13 +46,23 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 		all = append(all, l.Load)
 	}
 	samples, err := b.window.Measure(benchmark.NewMeter(c.pids()...), all...)
-	if err != nil {
-		t.Fatalf("%v: %v", loads[0].Key, err)
+	if err := errors.Join(err, c.steady(t)); err != nil {
+		t.Errorf("%v: %v", loads[0].Key, err)
+		return
 	}
-	c.steady(t)
 	for i, s := range samples {
 		b.record(t, loads[i].Key, s)
 	}
+}
+
+// use is the CPU time that a cluster takes while wait waits.
+func use(t harness.T, c cluster, wait func()) benchmark.Use {
+	t.Helper()
+	u, err := benchmark.NewMeter(c.pids()...).Over(wait)
+	if err := errors.Join(err, c.steady(t)); err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 func (b *bench) record(t harness.T, k benchmark.Key, s benchmark.Sample) {

@@ -18,26 +18,37 @@ type dengine struct {
 func startDengine(t harness.T, flags ...string) *dengine {
 	t.Helper()
 	d := &dengine{Cluster: harness.Start(t, harness.Options{NoLB: true, NodeArgs: flags})}
-	d.leader, d.follower = d.Leader(), d.Followers()[0]
-	w := dial(t, d.leader, 1).worker()
-	for n := range keys {
-		if _, err := w.put(key(n), value); err != nil {
-			t.Fatalf("fill dengine: %v", err)
-		}
-	}
+	harness.Eventually(t, "every key in dengine", func() error { return d.fill(t) })
 	for _, p := range d.Nodes {
 		d.WaitCaughtUp(p)
 	}
+	d.look()
 	return d
 }
 
+// fill writes every key.
+func (d *dengine) fill(t harness.T) error {
+	t.Helper()
+	w := dial(t, d.Leader(), 1).worker()
+	for n := range keys {
+		if _, err := w.put(key(n), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look finds out who leads.
+func (d *dengine) look() { d.leader, d.follower = d.Leader(), d.Followers()[0] }
+
 func (d *dengine) pids() []int { return pids(d.Nodes) }
 
-func (d *dengine) steady(t harness.T) {
-	t.Helper()
-	if now := d.Leader(); now != d.leader {
-		t.Fatalf("dengine's leader changed from %s to %s", d.leader.Name, now.Name)
+func (d *dengine) steady(harness.T) error {
+	before := d.leader
+	if d.look(); d.leader != before {
+		return fmt.Errorf("dengine's leader changed from %s to %s", before.Name, d.leader.Name)
 	}
+	return nil
 }
 
 func pids(all []*harness.Process) (out []int) {

@@ -49,12 +49,19 @@ func startEtcd(t harness.T) *etcd {
 	}
 	t.Cleanup(cancel) // before the members end, so that no client tries them again
 	e.admin = e.client(t, ports[:size]...)
-	harness.Eventually(t, "etcd's members to agree on a leader", e.findLeader)
-	e.fill(t)
+	e.look(t)
+	harness.Eventually(t, "every key in etcd", func() error { return e.fill(t) })
+	e.look(t)
 	return e
 }
 
 func (e *etcd) pids() []int { return pids(e.members) }
+
+// look finds out who leads.
+func (e *etcd) look(t harness.T) {
+	t.Helper()
+	harness.Eventually(t, "etcd's members to agree on a leader", e.findLeader)
+}
 
 // findLeader asks every member who leads.
 func (e *etcd) findLeader() error {
@@ -83,12 +90,14 @@ func (e *etcd) findLeader() error {
 	return nil
 }
 
-func (e *etcd) steady(t harness.T) {
+func (e *etcd) steady(t harness.T) error {
 	t.Helper()
 	before := e.leader
-	if err := e.findLeader(); err != nil || e.leader != before {
-		t.Fatalf("etcd's leader changed from %s to %s: %v", before, e.leader, err)
+	e.look(t)
+	if e.leader != before {
+		return fmt.Errorf("etcd's leader changed from %s to %s", before, e.leader)
 	}
+	return nil
 }
 
 // addresses are those of all members.
@@ -112,18 +121,19 @@ func (e *etcd) client(t harness.T, addresses ...string) *clientv3.Client {
 }
 
 // fill writes every key, and waits until every member has them.
-func (e *etcd) fill(t harness.T) {
+func (e *etcd) fill(t harness.T) error {
 	t.Helper()
 	for n := range keys {
 		if _, err := e.admin.Put(e.ctx, key(n), value); err != nil {
-			t.Fatalf("fill etcd: %v", err)
+			return err
 		}
 	}
 	for _, addr := range e.addresses() { // what is linearizable waits for all before it
 		if _, err := e.client(t, addr).Get(e.ctx, key(0)); err != nil {
-			t.Fatalf("fill etcd: %v", err)
+			return err
 		}
 	}
+	return nil
 }
 
 // clients is how many clients share the load. Each multiplexes its requests; of 1,

@@ -20,12 +20,8 @@ func measureIdle(b *bench, t harness.T) {
 	for _, timeout := range commitTimeouts {
 		d := startDengine(t, "--commit-timeout", timeout)
 		time.Sleep(2 * b.window.WarmUp)
-		use, err := benchmark.NewMeter(d.pids()...).Over(func() { time.Sleep(2 * b.window.Length) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.steady(t)
-		b.record(t, idleKey(timeout), benchmark.Sample{}.With(use))
+		cores := use(t, d, func() { time.Sleep(2 * b.window.Length) })
+		b.record(t, idleKey(timeout), benchmark.Sample{}.With(cores))
 		for _, p := range d.Nodes { // the next cluster is measured alone
 			p.Kill()
 		}

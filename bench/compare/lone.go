@@ -39,16 +39,12 @@ func measureAfterLoneWrites(b *bench, t harness.T) {
 	for _, way := range waysToRead() {
 		var took []time.Duration
 		r := read.worker()
-		use, err := benchmark.NewMeter(d.pids()...).Over(func() {
+		cores := use(t, d, func() {
 			for n := range loneWrites {
 				took = append(took, way.once(t, write, r, n))
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.steady(t)
-		b.record(t, way.key(), benchmark.NewSample(took).With(use))
+		b.record(t, way.key(), benchmark.NewSample(took).With(cores))
 	}
 }
 

@@ -52,17 +52,9 @@ func measureLevels(b *bench, t harness.T) {
 func measureEtcd(b *bench, t harness.T) {
 	e := startEtcd(t)
 	for _, n := range connections {
-		for _, m := range []struct {
-			what, at  string
-			addresses []string
-			options   []clientv3.OpOption
-		}{
-			{"linearizable", atAll, e.addresses(), nil},
-			{"linearizable", atLeader, []string{e.leader}, nil},
-			{"serializable", atFollower, []string{e.follower}, []clientv3.OpOption{clientv3.WithSerializable()}},
-		} {
-			b.measure(t, e, keyed{etcdKey(m.what, m.at, n), e.reads(t, n, m.addresses, m.options...)})
-		}
+		b.measure(t, e, e.level(t, "linearizable", atAll, n))
+		b.measure(t, e, e.level(t, "linearizable", atLeader, n))
+		b.measure(t, e, e.level(t, "serializable", atFollower, n, clientv3.WithSerializable()))
 	}
 }
 
@@ -91,6 +83,12 @@ func (d *dengine) level(t harness.T, level, at string, n int) keyed {
 	t.Helper()
 	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes}[at]
 	return keyed{ourKey(level, at, n), d.reads(t, n, "?consistency="+level, nodes...)}
+}
+
+func (e *etcd) level(t harness.T, level, at string, n int, options ...clientv3.OpOption) keyed {
+	t.Helper()
+	members := map[string][]string{atLeader: {e.leader}, atFollower: {e.follower}, atAll: e.addresses()}[at]
+	return keyed{etcdKey(level, at, n), e.reads(t, n, members, options...)}
 }
 
 func ourKey(what, at string, n int) benchmark.Key {
