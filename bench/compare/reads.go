@@ -71,6 +71,7 @@ func measureLease(b *bench, t harness.T) {
 
 func measureBesideWriters(b *bench, t harness.T) {
 	d := startDengine(t)
+	b.measure(t, d, keyed{writesAlone(), d.writes(t, writers)})
 	for _, n := range connections {
 		reads := d.level(t, "linearizable", atAll, n)
 		reads.Key = besideWrites(n)
@@ -99,6 +100,8 @@ func etcdKey(what, at string, n int) benchmark.Key {
 	return benchmark.Key{System: "etcd", What: what, At: at, Connections: n}
 }
 
+func writesAlone() benchmark.Key { return ourKey("64 writers alone", atLeader, writers) }
+
 func besideWrites(n int) benchmark.Key { return ourKey("linearizable, 64 writers beside", atAll, n) }
 
 func besideReads(n int) benchmark.Key { return ourKey("64 writers, these reads beside", atLeader, n) }
@@ -121,6 +124,7 @@ func readPromises() []benchmark.Promise {
 		ratio("lease / eventual, at the leader", ourKey("lease", atLeader, n), eventual(atLeader), benchmark.PerSecond, 0, 0)
 		ratio("lease / eventual, at a follower", ourKey("lease", atFollower, n), eventual(atFollower), benchmark.PerSecond, 0, 0)
 		ratio("p99 of linearizable reads / of 64 writers beside them", besideWrites(n), besideReads(n), benchmark.P99, 0, 2)
+		ratio("p99 of linearizable reads beside 64 writers / of the writers alone", besideWrites(n), writesAlone(), benchmark.P99, 0, 0)
 	}
 	return append(append(out, lonePromises()...), idlePromises()...)
 }
