@@ -389,7 +389,7 @@ func TestPrimaryHasAppliedEverything(t *testing.T) {
 					continue
 				}
 				var err error
-				v, err = n.Get(context.Background(), []byte("a"), 0)
+				v, err = n.Get(context.Background(), []byte("a"), node.ReadOptions{})
 				return err
 			}
 			return errors.New("none")
@@ -421,7 +421,7 @@ func TestManyWritersOneState(t *testing.T) {
 	c.sameState()
 	var count uint64
 	for i := range 30 {
-		v, err := l.Get(t.Context(), fmt.Appendf(nil, "k%d", i), 0)
+		v, err := l.Get(t.Context(), fmt.Appendf(nil, "k%d", i), node.ReadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -208,7 +208,7 @@ func TestIdleSessionEnds(t *testing.T) {
 	if err := n.RenewSession(t.Context(), idle.ID, 0); !errors.Is(err, node.ErrSessionUnknown) || !errors.Is(err, node.ErrNotApplied) {
 		t.Errorf("its renewal: %v", err)
 	}
-	if v, err := n.Get(t.Context(), []byte("a"), ReadOptions{}); err != nil || v.Found {
+	if v, err := n.Get(t.Context(), []byte("a"), node.ReadOptions{}); err != nil || v.Found {
 		t.Errorf("it was executed: %+v, %v", v, err)
 	}
 }
@@ -308,7 +308,7 @@ func TestBadIdentities(t *testing.T) {
 			t.Errorf("%s %s with %q: %+v, want 400 that names %s", s.method, s.path, s.headers, a, s.names)
 		}
 	}
-	if v, err := c.nodes[0].Get(t.Context(), []byte("a"), ReadOptions{}); err != nil || v.Found {
+	if v, err := c.nodes[0].Get(t.Context(), []byte("a"), node.ReadOptions{}); err != nil || v.Found {
 		t.Errorf("one of them was executed: %+v, %v", v, err)
 	}
 }

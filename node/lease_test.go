@@ -29,16 +29,7 @@ func TestWhoGrantsALease(t *testing.T) {
 				c.configs[i].CrashDetection = i > 0 && i <= s.detecting
 				c.start(i)
 			}
-			harness.Eventually(t, "the first node to lead", func() error {
-				if r := c.nodes[0].Report(); !r.Primary {
-					if r.Role != "starting" {
-						c.nodes[0].TimeoutNow()
-					}
-					return errors.New(r.Reason)
-				}
-				return nil
-			})
-			c.leader()
+			c.make(0)
 			c.put(0, "a", "v")
 			lease := node.ReadOptions{Level: node.Lease}
 			read := func() {

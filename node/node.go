@@ -107,10 +107,9 @@ func (n *Node) open() (err error) {
 	if n.apiLn, err = listen(n.cfg.HTTPListen, "HTTP"); err != nil {
 		return err
 	}
-	if n.port, err = listenRaft(n.cfg, n.board.run, n.log); err != nil {
+	if n.port, err = listenRaft(n.cfg, n.board.run, n.contact.meet, n.log); err != nil {
 		return err
 	}
-	n.port.met, n.port.patience = n.contact.meet, n.cfg.patience()
 	n.serve()
 	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
 	if n.dir.id.Joined {

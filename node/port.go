@@ -79,21 +79,23 @@ type raftPort struct {
 
 var _ raft.StreamLayer = (*raftPort)(nil)
 
-func listenRaft(cfg Config, run string, log *zap.Logger) (*raftPort, error) {
+func listenRaft(cfg Config, run string, met func(peer string, v verdict), log *zap.Logger) (*raftPort, error) {
 	ln, err := net.Listen("tcp", cfg.RaftListen)
 	if err != nil {
 		return nil, fmt.Errorf("open the raft port: %w", err)
 	}
 	return &raftPort{
-		ln:      ln,
-		self:    hello{Cluster: cfg.Cluster, From: cfg.ID, Run: run},
-		idOf:    cfg.idAt,
-		timeout: cfg.RPCTimeout,
-		log:     log.Named("port"),
-		streams: make(chan net.Conn),
-		closed:  make(chan struct{}),
-		conns:   make(map[net.Conn]struct{}),
-		open:    make(map[runOf]int),
+		ln:       ln,
+		self:     hello{Cluster: cfg.Cluster, From: cfg.ID, Run: run},
+		idOf:     cfg.idAt,
+		met:      met,
+		patience: cfg.patience(),
+		timeout:  cfg.RPCTimeout,
+		log:      log.Named("port"),
+		streams:  make(chan net.Conn),
+		closed:   make(chan struct{}),
+		conns:    make(map[net.Conn]struct{}),
+		open:     make(map[runOf]int),
 	}, nil
 }
 

@@ -18,11 +18,11 @@ func openPort(t *testing.T, id, run string) *raftPort {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.RaftListen = id, "127.0.0.1:0"
-	p, err := listenRaft(cfg, run, zap.NewNop())
+	p, err := listenRaft(cfg, run, func(string, verdict) {}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.serve(func(string, question) reply { return reply{Error: "none"} }, func() {})
+	p.serve(func(string, question) reply { return reply{Error: "none"} }, nil, func() {})
 	t.Cleanup(func() { p.Close() })
 	return p
 }

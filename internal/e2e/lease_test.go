@@ -29,7 +29,7 @@ func TestStoppedInsideALease(t *testing.T) {
 		}
 	}
 	c := harness.Start(t, harness.Options{Faults: true, NoLB: true, NodeArgs: []string{
-		"--crash-detection=false", "--heartbeat-timeout", "150ms", "--election-timeout", "150ms", "--lease-timeout", "150ms",
+		"--crash-detection=false", "--lease-timeout", "300ms",
 	}})
 	outcomes := map[string]int{}
 	for i := range tries {
