@@ -16,7 +16,7 @@ type client struct{ *fasthttp.HostClient }
 func dial(t harness.T, p *harness.Process, connections int) client {
 	c := &fasthttp.HostClient{
 		Addr: p.HTTP, MaxConns: connections, MaxIdemponentCallAttempts: 1,
-		ReadTimeout: harness.Patience, WriteTimeout: harness.Patience,
+		ReadTimeout: harness.Patience, DisablePathNormalizing: true,
 	}
 	t.Cleanup(c.CloseIdleConnections)
 	return client{c}
