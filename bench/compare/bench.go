@@ -35,6 +35,12 @@ type cluster interface {
 type keyed struct {
 	benchmark.Key
 	benchmark.Load
+	close func() // its connections
+}
+
+func (l keyed) as(k benchmark.Key) keyed {
+	l.Key = k
+	return l
 }
 
 // measure runs loads side by side and records what they found. Where that was
@@ -43,6 +49,7 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 	t.Helper()
 	var all []benchmark.Load
 	for _, l := range loads {
+		defer l.close()
 		all = append(all, l.Load)
 	}
 	samples, err := b.window.Measure(benchmark.NewMeter(c.pids()...), all...)

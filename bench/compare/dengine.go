@@ -29,9 +29,9 @@ func startDengine(t harness.T, flags ...string) *dengine {
 // fill writes every key.
 func (d *dengine) fill(t harness.T) error {
 	t.Helper()
-	w := dial(t, d.Leader(), 1).worker()
+	c := dialed(t, d.Leader())
 	for n := range keys {
-		if _, err := w.put(key(n), value); err != nil {
+		if _, err := c.put(key(n), value); err != nil {
 			return err
 		}
 	}
@@ -58,35 +58,51 @@ func pids(all []*harness.Process) (out []int) {
 	return out
 }
 
-// reads has n reads of one key in flight at these nodes, each of them with its
-// share of n connections. The query is that of every read.
-func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process) benchmark.Load {
+// load has n requests in flight at these nodes, each over a connection of its own.
+// each returns what sends one after the other, for one worker.
+func (d *dengine) load(t harness.T, n int, at []*harness.Process, each func(c *client, worker int) func() error) keyed {
 	t.Helper()
-	var pool []client
-	for _, p := range at {
-		pool = append(pool, dial(t, p, n))
+	var all []*client
+	for worker := range n {
+		c, err := dial(at[worker%len(at)].HTTP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
 	}
-	return benchmark.Load{Workers: n, New: func(worker int) func() error {
-		w, next := pool[worker%len(pool)].worker(), pick(worker)
+	return keyed{
+		Load: benchmark.Load{Workers: n, New: func(worker int) func() error { return each(all[worker], worker) }},
+		close: func() {
+			for _, c := range all {
+				c.close()
+			}
+		},
+	}
+}
+
+// reads has n reads of one key each in flight; the query is that of all.
+func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process) keyed {
+	t.Helper()
+	return d.load(t, n, at, func(c *client, worker int) func() error {
+		next := pick(worker)
 		return func() error {
-			body, err := w.get(key(next())+query, "")
+			body, err := c.get(key(next())+query, "")
 			if err == nil && len(body) < valueBytes {
 				err = fmt.Errorf("dengine answered %q", body)
 			}
 			return err
 		}
-	}}
+	})
 }
 
 // writes has n writes in flight at the leader.
-func (d *dengine) writes(t harness.T, n int) benchmark.Load {
+func (d *dengine) writes(t harness.T, n int) keyed {
 	t.Helper()
-	c := dial(t, d.leader, n)
-	return benchmark.Load{Workers: n, New: func(worker int) func() error {
-		w, next := c.worker(), pick(worker)
+	return d.load(t, n, []*harness.Process{d.leader}, func(c *client, worker int) func() error {
+		next := pick(worker)
 		return func() error {
-			_, err := w.put(key(next()), value)
+			_, err := c.put(key(next()), value)
 			return err
 		}
-	}}
+	})
 }

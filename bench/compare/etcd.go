@@ -141,13 +141,13 @@ func (e *etcd) fill(t harness.T) error {
 const clients = 4
 
 // reads has n range requests of one key in flight at these members.
-func (e *etcd) reads(t harness.T, n int, addresses []string, options ...clientv3.OpOption) benchmark.Load {
+func (e *etcd) reads(t harness.T, n int, addresses []string, options ...clientv3.OpOption) keyed {
 	t.Helper()
 	var pool []*clientv3.Client
 	for range min(clients, n) {
 		pool = append(pool, e.client(t, addresses...))
 	}
-	return benchmark.Load{Workers: n, New: func(worker int) func() error {
+	each := func(worker int) func() error {
 		c, next := pool[worker%len(pool)], pick(worker)
 		return func() error {
 			r, err := c.Get(e.ctx, key(next()), options...)
@@ -155,6 +155,11 @@ func (e *etcd) reads(t harness.T, n int, addresses []string, options ...clientv3
 				err = fmt.Errorf("etcd found %d keys", len(r.Kvs))
 			}
 			return err
+		}
+	}
+	return keyed{Load: benchmark.Load{Workers: n, New: each}, close: func() {
+		for _, c := range pool {
+			_ = c.Close() // as in client
 		}
 	}}
 }

@@ -35,13 +35,12 @@ func (a afterWrite) key() benchmark.Key { return ourKey(a.what, atFollower, 1) }
 // CommitTimeout brings.
 func measureAfterLoneWrites(b *bench, t harness.T) {
 	d := startDengine(t)
-	write, read := dial(t, d.leader, 1).worker(), dial(t, d.follower, 1)
+	write, read := dialed(t, d.leader), dialed(t, d.follower)
 	for _, way := range waysToRead() {
 		var took []time.Duration
-		r := read.worker()
 		cores := use(t, d, func() {
 			for n := range loneWrites {
-				took = append(took, way.once(t, write, r, n))
+				took = append(took, way.once(t, write, read, n))
 			}
 		})
 		b.record(t, way.key(), benchmark.NewSample(took).With(cores))
@@ -49,7 +48,7 @@ func measureAfterLoneWrites(b *bench, t harness.T) {
 }
 
 // once is one write, and how long the read after it took.
-func (a afterWrite) once(t harness.T, write, read *worker, n int) time.Duration {
+func (a afterWrite) once(t harness.T, write, read *client, n int) time.Duration {
 	t.Helper()
 	// Long enough for all to be still, and never in step with a timer.
 	time.Sleep(20*time.Millisecond + rand.N(10*time.Millisecond))

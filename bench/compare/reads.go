@@ -71,11 +71,10 @@ func measureLease(b *bench, t harness.T) {
 
 func measureBesideWriters(b *bench, t harness.T) {
 	d := startDengine(t)
-	b.measure(t, d, keyed{writesAlone(), d.writes(t, writers)})
+	b.measure(t, d, d.writes(t, writers).as(writesAlone()))
 	for _, n := range connections {
-		reads := d.level(t, "linearizable", atAll, n)
-		reads.Key = besideWrites(n)
-		b.measure(t, d, reads, keyed{besideReads(n), d.writes(t, writers)})
+		reads := d.level(t, "linearizable", atAll, n).as(besideWrites(n))
+		b.measure(t, d, reads, d.writes(t, writers).as(besideReads(n)))
 	}
 }
 
@@ -83,13 +82,13 @@ func measureBesideWriters(b *bench, t harness.T) {
 func (d *dengine) level(t harness.T, level, at string, n int) keyed {
 	t.Helper()
 	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes}[at]
-	return keyed{ourKey(level, at, n), d.reads(t, n, "?consistency="+level, nodes...)}
+	return d.reads(t, n, "?consistency="+level, nodes...).as(ourKey(level, at, n))
 }
 
 func (e *etcd) level(t harness.T, level, at string, n int, options ...clientv3.OpOption) keyed {
 	t.Helper()
 	members := map[string][]string{atLeader: {e.leader}, atFollower: {e.follower}, atAll: e.addresses()}[at]
-	return keyed{etcdKey(level, at, n), e.reads(t, n, members, options...)}
+	return e.reads(t, n, members, options...).as(etcdKey(level, at, n))
 }
 
 func ourKey(what, at string, n int) benchmark.Key {
