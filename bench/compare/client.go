@@ -73,8 +73,8 @@ func (c *client) begin(method, key string) {
 	c.out = append(c.out, c.host...)
 }
 
-// exchange sends the request and reads the answer. A deadline costs a system's
-// timer, so that one is set for some requests together.
+// exchange sends the request and reads the answer. A deadline costs time to set, so
+// that one serves some requests together.
 func (c *client) exchange() error {
 	const together = 256
 	if c.sent%together == 0 {

@@ -46,8 +46,8 @@ func (r Result) WriteTables(w io.Writer) error {
 	}
 	out := Table([]string{"what", "connections", "median", "by CPU time", "lowest and highest round", "rounds", "wanted", ""}, ratios) + "\n" +
 		Table([]string{"system", "what", "at", "connections", "requests/s", "p50", "p99", "max", "cores: load", "servers", "others", "server CPU per request", "CPU stolen", "rounds"}, rows)
-	for _, p := range r.Problems {
-		out += "\n- not measured: " + p + "\n"
+	if len(r.Problems) > 0 {
+		out += "\n- not measured: " + strings.Join(r.Problems, "\n- not measured: ") + "\n"
 	}
 	_, err := io.WriteString(w, out)
 	return err
