@@ -5,7 +5,7 @@ GO     ?= go
 PKGS   := ./...
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: all build up down test race e2e failover chaos lint fuzz proxies clean
+.PHONY: all build up down test race e2e failover chaos bench lint fuzz proxies clean
 
 all: build
 
@@ -39,6 +39,12 @@ chaos: ## faults under load, and the histories judged by porcupine: a table (15 
 	@$(GO) build -o $(BIN)/ ./bench/chaos
 	@$(BIN)/chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS))
+
+# SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
+bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)
+	@$(GO) -C bench/compare vet ./... && $(GO) -C bench/compare test -timeout 5m ./...
+	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
+	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 
 lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi

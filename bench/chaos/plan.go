@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/chaos"
-	"github.com/dengine/dengine/internal/harness"
 )
 
 // promises are what is held up against every fault, where the command line names
@@ -31,7 +31,7 @@ func plan(o options) ([]chaos.Setup, error) {
 	if o.staleness != 0 && o.level == "" {
 		return nil, fmt.Errorf("--staleness %v: say --level eventual too, whose reads it bounds", o.staleness)
 	}
-	faults, err := harness.Choose(o.faults, chaos.Faults(), func(f chaos.Fault) string { return f.Name })
+	faults, err := benchmark.Choose(o.faults, chaos.Faults(), func(f chaos.Fault) string { return f.Name })
 	if err != nil {
 		return nil, fmt.Errorf("--faults: %w", err)
 	}

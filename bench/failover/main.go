@@ -5,7 +5,6 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/failover"
 	"github.com/dengine/dengine/internal/harness"
 )
@@ -71,7 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func measure(p *harness.Program, o options, setups []failover.Setup, stdout io.Writer) error {
 	result := failover.Result{
 		Date: time.Now().UTC().Truncate(time.Second), Command: command(o),
-		Machine: failover.LookAtMachine(), Load: setups[0].Load, Fronts: map[string]string{},
+		Machine: benchmark.LookAtMachine(), Load: setups[0].Load, Fronts: map[string]string{},
 	}
 	missing := map[string]error{}
 	for _, s := range setups {
@@ -86,7 +86,7 @@ func measure(p *harness.Program, o options, setups []failover.Setup, stdout io.W
 		}
 		result.Rows = append(result.Rows, one(p, s, missing[s.Front.Name], result.Rows))
 	}
-	if err := save(o.out, result); err != nil {
+	if err := benchmark.Save(o.out, result); err != nil {
 		return err
 	}
 	if err := failover.WriteTable(stdout, result.Rows); err != nil {
@@ -157,17 +157,6 @@ func verdict(setups []failover.Setup, rows []failover.Row, limits bool) (bad []s
 		}
 	}
 	return bad
-}
-
-func save(file string, r failover.Result) error {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
 // command is how to run the same again.

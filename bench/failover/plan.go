@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/failover"
-	"github.com/dengine/dengine/internal/harness"
 )
 
 // plan is what to measure, in which order: one fault through all fronts, then the
@@ -13,11 +13,11 @@ func plan(o options) ([]failover.Setup, error) {
 	if o.kills < 0 || o.rivalKills < 1 {
 		return nil, fmt.Errorf("--kills %d, --rival-kills %d: want at least 0, and at least 1", o.kills, o.rivalKills)
 	}
-	faults, err := harness.Choose(o.faults, failover.Faults(), func(f failover.Fault) string { return f.Name })
+	faults, err := benchmark.Choose(o.faults, failover.Faults(), func(f failover.Fault) string { return f.Name })
 	if err != nil {
 		return nil, fmt.Errorf("--fault: %w", err)
 	}
-	fronts, err := harness.Choose(o.fronts, failover.Fronts(), func(f failover.Front) string { return f.Name })
+	fronts, err := benchmark.Choose(o.fronts, failover.Fronts(), func(f failover.Front) string { return f.Name })
 	if err != nil {
 		return nil, fmt.Errorf("--front: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/benchmark"
 )
 
 // Kept is the verdict of a round whose promise was kept.
@@ -80,6 +80,6 @@ func WriteTable(w io.Writer, rows []Row) error {
 			fmt.Fprintf(&notes, "\n- round %d: %d × %s", i+1, r.Reasons[why], why)
 		}
 	}
-	_, err := io.WriteString(w, harness.Table(head, cells)+notes.String()+"\n")
+	_, err := io.WriteString(w, benchmark.Table(head, cells)+notes.String()+"\n")
 	return err
 }

@@ -214,16 +214,6 @@ func TestLongestGap(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	t.Parallel()
-	values := []time.Duration{3, 1, 2}
-	for q, want := range map[float64]time.Duration{0: 1, 0.5: 2, 0.99: 3, 1: 3} {
-		if got := quantile(values, q); got != want {
-			t.Errorf("%v: %d, want %d", q, got, want)
-		}
-	}
-}
-
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	r := Row{StallP50: 50, StallMax: 120}

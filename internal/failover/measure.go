@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
+	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/internal/once"
 )
@@ -54,13 +54,13 @@ func Measure(t harness.T, s Setup) Row {
 	l.awaitSuccesses(t, warmUp)
 
 	var attempts []attempt
-	cpu := cpuSoFar()
+	cpu := benchmark.ReadMachineTime()
 	for i := range s.Attempts {
 		a := l.attempt(t, c, s.Fault)
 		attempts = append(attempts, a)
 		t.Logf("%d of %d: stall %v, back after %v", i+1, s.Attempts, a.stall.Round(time.Millisecond), a.back.Round(time.Millisecond))
 	}
-	stolen := cpuSoFar().stolenSince(cpu)
+	stolen := benchmark.ReadMachineTime().StolenSince(cpu)
 	l.Stop()
 	c.WaitSame()
 	losses, err := l.check(c.Nodes)
@@ -121,13 +121,4 @@ func (l *Load) attempt(t harness.T, c *harness.Cluster, f Fault) attempt {
 		explain(t, c, l.begin.Add(at), a.stall)
 	}
 	return a
-}
-
-// quantile of values, by nearest rank: 1 is the greatest.
-func quantile(values []time.Duration, q float64) time.Duration {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }

@@ -5,10 +5,9 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/benchmark"
 )
 
 // Row is what one fault did through one front. Times are in milliseconds.
@@ -65,9 +64,9 @@ func newRow(s Setup, attempts []attempt, n tally, slowest time.Duration, losses 
 			r.InFlight = a.inFlight
 		}
 	}
-	r.StallP50, r.StallP99, r.StallMax = ms(quantile(stalls, 0.5)), ms(quantile(stalls, 0.99)), ms(quantile(stalls, 1))
-	r.FirstP50, r.FirstMax = ms(quantile(firsts, 0.5)), ms(quantile(firsts, 1))
-	r.BackP50, r.BackMax = ms(quantile(backs, 0.5)), ms(quantile(backs, 1))
+	r.StallP50, r.StallP99, r.StallMax = ms(benchmark.Quantile(stalls, 0.5)), ms(benchmark.Quantile(stalls, 0.99)), ms(benchmark.Quantile(stalls, 1))
+	r.FirstP50, r.FirstMax = ms(benchmark.Quantile(firsts, 0.5)), ms(benchmark.Quantile(firsts, 1))
+	r.BackP50, r.BackMax = ms(benchmark.Quantile(backs, 0.5)), ms(benchmark.Quantile(backs, 1))
 	return r
 }
 
@@ -97,19 +96,18 @@ func (r Row) Bad() bool {
 
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
-	var b strings.Builder
 	head := []string{"fault", "through", "attempts", "writes", "failed", "failed reads", "lost", "doubled", "stall p50", "p99", "max", "at the fault p50", "slowest write", "back after", "CPU stolen"}
 	var cells [][]string
 	for _, r := range rows {
 		cells = append(cells, r.cells())
 	}
-	b.WriteString(harness.Table(head, cells))
+	out := benchmark.Table(head, cells)
 	for _, r := range rows {
 		for _, note := range r.notes() {
-			fmt.Fprintf(&b, "\n- %s, %s: %s", r.Fault, r.Front, note)
+			out += fmt.Sprintf("\n- %s, %s: %s", r.Fault, r.Front, note)
 		}
 	}
-	_, err := io.WriteString(w, b.String()+"\n")
+	_, err := io.WriteString(w, out+"\n")
 	return err
 }
 

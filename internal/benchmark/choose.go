@@ -1,4 +1,4 @@
-package harness
+package benchmark
 
 import (
 	"fmt"
@@ -6,20 +6,8 @@ import (
 	"strings"
 )
 
-// Table is a table in Markdown.
-func Table(head []string, rows [][]string) string {
-	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
-	for _, r := range rows {
-		line(r)
-	}
-	return b.String()
-}
-
-// Choose picks those that a list names, separated by commas, in the order of all;
-// all for an empty list. The error names the ones that there are.
+// Choose picks those that are named in a list with commas, in the order of all;
+// all for an empty list.
 func Choose[E any](list string, all []E, name func(E) string) ([]E, error) {
 	if list == "" {
 		return all, nil

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/dengine/dengine/internal/benchmark"
+	"github.com/dengine/dengine/internal/harness"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// connections are how many requests are in flight.
+var connections = [...]int{64, 256}
+
+// writers are how many write beside reads.
+const writers = 64
+
+// Where requests go.
+const (
+	atLeader   = "the leader"
+	atFollower = "a follower"
+	atAll      = "all three"
+)
+
+// readGroups are all measurements of reads.
+func readGroups() []group {
+	return []group{
+		{"levels", measureLevels},
+		{"etcd", measureEtcd},
+		{"lease", measureLease},
+		{"writers", measureBesideWriters},
+		{"lone", measureAfterLoneWrites},
+		{"idle", measureIdle},
+	}
+}
+
+// measureLevels compares linearizable reads with eventual ones, side by side.
+func measureLevels(b *bench, t harness.T) {
+	d := startDengine(t)
+	levels := []string{"eventual", "linearizable"}
+	if b.round%2 == 0 { // who comes first is no better off in the end
+		slices.Reverse(levels)
+	}
+	for _, n := range connections {
+		for _, at := range []string{atFollower, atLeader, atAll} {
+			for _, level := range levels {
+				b.measure(t, d, d.level(t, level, at, n))
+			}
+		}
+	}
+}
+
+func measureEtcd(b *bench, t harness.T) {
+	e := startEtcd(t)
+	for _, n := range connections {
+		b.measure(t, e, e.level(t, "linearizable", atAll, n))
+		b.measure(t, e, e.level(t, "linearizable", atLeader, n))
+		b.measure(t, e, e.level(t, "serializable", atFollower, n, clientv3.WithSerializable()))
+	}
+}
+
+// measureLease has a cluster of its own: leases count only voters that declare
+// crash detection off.
+func measureLease(b *bench, t harness.T) {
+	d := startDengine(t, "--crash-detection=false")
+	for _, n := range connections {
+		for _, at := range []string{atFollower, atLeader} {
+			b.measure(t, d, d.level(t, "lease", at, n))
+		}
+	}
+}
+
+func measureBesideWriters(b *bench, t harness.T) {
+	d := startDengine(t)
+	b.measure(t, d, d.writes(t, writers).as(writesAlone()))
+	for _, n := range connections {
+		reads := d.level(t, "linearizable", atAll, n).as(besideWrites(n))
+		b.measure(t, d, reads, d.writes(t, writers).as(besideReads(n)))
+	}
+}
+
+// level is a load of reads at a level.
+func (d *dengine) level(t harness.T, level, at string, n int) keyed {
+	t.Helper()
+	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes}[at]
+	return d.reads(t, n, "?consistency="+level, nodes...).as(ourKey(level, at, n))
+}
+
+func (e *etcd) level(t harness.T, level, at string, n int, options ...clientv3.OpOption) keyed {
+	t.Helper()
+	members := map[string][]string{atLeader: {e.leader}, atFollower: {e.follower}, atAll: e.addresses()}[at]
+	return e.reads(t, n, members, options...).as(etcdKey(level, at, n))
+}
+
+func ourKey(what, at string, n int) benchmark.Key {
+	return benchmark.Key{System: "dengine", What: what, At: at, Connections: n}
+}
+
+func etcdKey(what, at string, n int) benchmark.Key {
+	return benchmark.Key{System: "etcd", What: what, At: at, Connections: n}
+}
+
+func writesAlone() benchmark.Key { return ourKey("64 writers alone", atLeader, writers) }
+
+func besideWrites(n int) benchmark.Key { return ourKey("linearizable, 64 writers beside", atAll, n) }
+
+func besideReads(n int) benchmark.Key { return ourKey("64 writers, these reads beside", atLeader, n) }
+
+// readPromises are the floors of reads, and what else is worth a ratio.
+func readPromises() []benchmark.Promise {
+	var out []benchmark.Promise
+	ratio := func(what string, of, to benchmark.Key, f benchmark.Figure, atLeast, atMost float64) {
+		out = append(out, benchmark.Promise{What: what, Of: of, To: to, Figure: f, AtLeast: atLeast, AtMost: atMost})
+	}
+	for _, n := range connections {
+		linearizable := func(at string) benchmark.Key { return ourKey("linearizable", at, n) }
+		eventual := func(at string) benchmark.Key { return ourKey("eventual", at, n) }
+		ratio("linearizable / eventual, at a follower", linearizable(atFollower), eventual(atFollower), benchmark.PerSecond, 0.5, 0)
+		ratio("linearizable / eventual, at the leader", linearizable(atLeader), eventual(atLeader), benchmark.PerSecond, 0.7, 0)
+		ratio("linearizable / eventual, at all three", linearizable(atAll), eventual(atAll), benchmark.PerSecond, 0, 0)
+		ratio("linearizable / etcd's linearizable, at all three", linearizable(atAll), etcdKey("linearizable", atAll, n), benchmark.PerSecond, 3, 0)
+		ratio("linearizable / etcd's linearizable, at the leader", linearizable(atLeader), etcdKey("linearizable", atLeader, n), benchmark.PerSecond, 0, 0)
+		ratio("eventual / etcd's serializable, at a follower", eventual(atFollower), etcdKey("serializable", atFollower, n), benchmark.PerSecond, 0, 0)
+		ratio("lease / eventual, at the leader", ourKey("lease", atLeader, n), eventual(atLeader), benchmark.PerSecond, 0, 0)
+		ratio("lease / eventual, at a follower", ourKey("lease", atFollower, n), eventual(atFollower), benchmark.PerSecond, 0, 0)
+		ratio("p99 of linearizable reads / of 64 writers beside them", besideWrites(n), besideReads(n), benchmark.P99, 0, 2)
+		ratio("p99 of linearizable reads beside 64 writers / of the writers alone", besideWrites(n), writesAlone(), benchmark.P99, 0, 0)
+	}
+	return append(append(out, lonePromises()...), idlePromises()...)
+}
