@@ -84,7 +84,9 @@ func TestKilledLeaderIsReplaced(t *testing.T) {
 		store        string
 	}{{3, 20, "bolt"}, {3, 5, "wal"}, {5, 10, "bolt"}, {5, 5, "wal"}} {
 		t.Run(fmt.Sprint(s.nodes, s.store), func(t *testing.T) {
-			c := harness.Start(t, harness.Options{Nodes: s.nodes, NoLB: true, NodeArgs: []string{"--log-store", s.store}})
+			c := harness.Start(t, harness.Options{Nodes: s.nodes, NoLB: true, NodeArgs: []string{
+				"--log-store", s.store, "--heartbeat-timeout", "1s", "--election-timeout", "1s", // which a busy machine does not reach
+			}})
 			var took []time.Duration
 			for range s.kills {
 				waitWatching(c)

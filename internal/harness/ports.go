@@ -11,23 +11,37 @@ import (
 // outgoing connection's by the time its program is restarted.
 const firstPort, lastPort = 12000, 32000
 
-// FreePorts returns n loopback addresses that were free a moment ago, all held
-// at once so that they differ.
+// FreePorts returns n loopback addresses that were free a moment ago. Until t ends
+// nobody else who asks here gets them, in this process or another: a name in the
+// abstract space of Unix sockets says that a port is given.
 func FreePorts(t T, n int) []string {
 	t.Helper()
 	var out []string
 	for tries := 0; len(out) < n; tries++ {
-		ln, err := net.Listen("tcp", loopback(firstPort+rand.IntN(lastPort-firstPort)))
-		if err != nil {
-			if tries > 100*n {
-				t.Fatalf("find %d free ports from %d to %d: %v", n, firstPort, lastPort, err)
-			}
-			continue
+		addr, err := reserve(t, firstPort+rand.IntN(lastPort-firstPort))
+		switch {
+		case err == nil:
+			out = append(out, addr)
+		case tries > 100*n:
+			t.Fatalf("find %d free ports from %d to %d: %v", n, firstPort, lastPort, err)
 		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
 	}
 	return out
+}
+
+// reserve takes a port that is free and given to nobody.
+func reserve(t T, port int) (addr string, err error) {
+	given, err := net.Listen("unix", fmt.Sprintf("@dengine-port-%d", port))
+	if err != nil {
+		return "", err
+	}
+	ln, err := net.Listen("tcp", loopback(port))
+	if err != nil {
+		given.Close()
+		return "", err
+	}
+	t.Cleanup(func() { given.Close() })
+	return loopback(port), ln.Close()
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
