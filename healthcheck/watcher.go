@@ -82,7 +82,7 @@ func (w *Watcher) Run(ctx context.Context) {
 
 // longPolls keeps one long poll open.
 func (w *Watcher) longPolls(ctx context.Context) {
-	pause := retryFloor
+	pause, unchanged := retryFloor, retryFloor
 	epoch, wait := "", time.Millisecond // the first answer comes at once
 	type answer struct {
 		report Report
@@ -111,9 +111,13 @@ func (w *Watcher) longPolls(ctx context.Context) {
 		pause = retryFloor
 		w.answer(a.report)
 		if a.report.Epoch == epoch && time.Since(asked) < wait/2 {
-			// Nothing new and no wait: the backend has too many waiters, or
-			// something in between does not let requests wait.
-			sleep(ctx, w.checks.Interval)
+			// Nothing new and no wait: the backend stops, and may be back in a moment;
+			// or it has too many waiters, or something in between does not let
+			// requests wait, and then it will be so again.
+			sleep(ctx, unchanged)
+			unchanged = min(2*unchanged, w.checks.Interval)
+		} else {
+			unchanged = retryFloor
 		}
 		epoch, wait = a.report.Epoch, max(w.checks.LongPoll, time.Millisecond)
 		if w.checks.LongPoll == 0 {

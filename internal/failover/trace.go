@@ -33,12 +33,17 @@ type logLine struct {
 	text string
 }
 
-// readLog reads a log of JSON lines; what is no such line has no time, and is left out.
+// readLog reads a log of lines of JSON, or of lines that begin with their time and
+// a tab; what is neither has no time, and is left out.
 func readLog(name, log string) []logLine {
 	var lines []logLine
 	for text := range strings.Lines(log) {
 		var stamp struct{ TS time.Time }
-		if json.Unmarshal([]byte(text), &stamp) == nil && !stamp.TS.IsZero() {
+		if json.Unmarshal([]byte(text), &stamp) != nil {
+			first, _, _ := strings.Cut(text, "\t")
+			stamp.TS, _ = time.Parse(time.RFC3339Nano, first) // zero where it is no time
+		}
+		if !stamp.TS.IsZero() {
 			lines = append(lines, logLine{stamp.TS, name, strings.TrimSpace(text)})
 		}
 	}
