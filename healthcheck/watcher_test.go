@@ -156,6 +156,24 @@ func TestRoleChangeComesByLongPoll(t *testing.T) {
 	}
 }
 
+// A backend that stops ends long polls with the report that they had, and may be
+// back, and lead, long before the next check.
+func TestStoppingBackendIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	c := healthcheck.DefaultChecks()
+	c.Interval = time.Hour
+	seen := watch(t, b.addr, c)
+	until(t, seen, "the first report", func(o healthcheck.Observation) bool { return o.Up && o.Report.Epoch == "e1" })
+	addr := b.addr
+	b.close()
+	b.mu.Lock()
+	b.report = healthcheck.Report{ID: "n1", Epoch: "e2", Role: healthcheck.RoleLeader, Primary: true}
+	b.mu.Unlock()
+	b.listen(addr)
+	until(t, seen, "the next run's report", func(o healthcheck.Observation) bool { return o.Report.Epoch == "e2" })
+}
+
 func TestDeadAndBack(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)
