@@ -140,15 +140,21 @@ func until(t *testing.T, seen <-chan healthcheck.Observation, what string, fits 
 	}
 }
 
-// A change of role must come by the long poll: the checks beside it are so rare
-// here that they cannot bring it.
-func TestRoleChangeComesByLongPoll(t *testing.T) {
-	t.Parallel()
+// longPolled watches a backend by the long poll alone: the checks beside it are so
+// rare that they bring nothing. It returns after the first report.
+func longPolled(t *testing.T) (*backend, <-chan healthcheck.Observation) {
+	t.Helper()
 	b := newBackend(t)
 	c := healthcheck.DefaultChecks()
 	c.Interval = time.Hour
 	seen := watch(t, b.addr, c)
 	until(t, seen, "the first report", func(o healthcheck.Observation) bool { return o.Up && o.Report.Epoch == "e1" })
+	return b, seen
+}
+
+func TestRoleChangeComesByLongPoll(t *testing.T) {
+	t.Parallel()
+	b, seen := longPolled(t)
 	for i := 2; i < 20; i++ {
 		epoch := fmt.Sprint("e", i)
 		b.set(healthcheck.Report{ID: "n1", Epoch: epoch, Role: healthcheck.RoleLeader, Primary: true, Term: uint64(i)})
@@ -160,11 +166,7 @@ func TestRoleChangeComesByLongPoll(t *testing.T) {
 // back, and lead, long before the next check.
 func TestStoppingBackendIsAskedAgain(t *testing.T) {
 	t.Parallel()
-	b := newBackend(t)
-	c := healthcheck.DefaultChecks()
-	c.Interval = time.Hour
-	seen := watch(t, b.addr, c)
-	until(t, seen, "the first report", func(o healthcheck.Observation) bool { return o.Up && o.Report.Epoch == "e1" })
+	b, seen := longPolled(t)
 	addr := b.addr
 	b.close()
 	b.mu.Lock()
