@@ -3,6 +3,7 @@ package node_test
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
@@ -26,9 +27,10 @@ type relay struct {
 	held   int          // answers that wait
 }
 
-// pair is one connection through a relay.
+// pair is one connection through a relay. It has no kind before its first byte.
 type pair struct {
 	kind     byte
+	cut      bool
 	from, to net.Conn
 }
 
@@ -60,7 +62,7 @@ func (r *relay) accept() {
 			if err != nil {
 				return
 			}
-			r.wg.Go(func() { r.join(c) })
+			r.wg.Go(func() { r.join(ln, c) })
 		}
 	})
 }
@@ -102,17 +104,19 @@ func (r *relay) lead(target string) {
 	r.target = target
 }
 
-// cut resets the connections of these kinds.
+// cut resets the connections of these kinds, and those of no kind yet.
 func (r *relay) cut(kinds string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p := range r.pairs {
-		for _, k := range []byte(kinds) {
-			if p.kind == k {
-				_ = p.from.(*net.TCPConn).SetLinger(0)
-				p.from.Close()
-				p.to.Close()
-			}
+		if p.kind != 0 && !strings.ContainsRune(kinds, rune(p.kind)) {
+			continue
+		}
+		p.cut = true
+		_ = p.from.(*net.TCPConn).SetLinger(0)
+		p.from.Close()
+		if p.to != nil {
+			p.to.Close()
 		}
 	}
 }
@@ -136,34 +140,45 @@ func (r *relay) live(kind byte) (n int) {
 	return n
 }
 
-func (r *relay) join(c net.Conn) {
+// join takes a connection that ln has accepted to the target.
+func (r *relay) join(ln net.Listener, c net.Conn) {
 	defer c.Close()
+	p := &pair{from: c}
+	r.mu.Lock()
+	target, refused := r.target, r.ln != ln
+	r.pairs[p] = struct{}{}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.pairs, p)
+		r.mu.Unlock()
+	}()
+	if refused { // since it was accepted
+		return
+	}
 	var first [1]byte
 	if _, err := io.ReadFull(c, first[:]); err != nil {
 		return
 	}
-	r.mu.Lock()
-	target := r.target
-	r.mu.Unlock()
 	to, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
 	defer to.Close()
-	p := &pair{first[0], c, to}
 	r.mu.Lock()
-	r.pairs[p] = struct{}{}
+	cut := p.cut
+	p.kind, p.to = first[0], to
 	r.seen[p.kind]++
 	r.mu.Unlock()
+	if cut {
+		return
+	}
 	var wg sync.WaitGroup
 	if r.forward(to, first[:]) {
 		wg.Go(func() { r.pump(c, to, r.answer) })
 		r.pump(to, c, r.forward)
 	}
 	wg.Wait()
-	r.mu.Lock()
-	delete(r.pairs, p)
-	r.mu.Unlock()
 }
 
 // pump copies until either side ends, and ends the other, unless packets are
@@ -202,12 +217,15 @@ func (r *relay) wait(n int) {
 }
 
 // relays has every node of a running cluster reach every other one through a
-// relay of their own: relays[i][j] is on the way from i to j.
+// relay of their own: relays[i][j] is on the way from i to j. All nodes are down at
+// the same time, so that no new run sees an earlier one end and counts a crash.
 func (c *cluster) relays() [][]*relay {
 	c.t.Helper()
 	out := c.interpose()
 	for i := range c.nodes {
 		c.stop(i)
+	}
+	for i := range c.nodes {
 		c.start(i)
 	}
 	c.leader()
