@@ -20,7 +20,7 @@ func TestAppendCommitsOnlyWhatItVerifies(t *testing.T) {
 	port, leader := openPort(t, "a", "1"), openPort(t, "b", "2")
 	port.raftOpen.Store(true)
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: port, MaxPool: 1, Timeout: time.Minute, Logger: hclog.NewNullLogger()})
-	trans := newTransport(inner, newContact(), store.watch, 1<<20)
+	trans := newTransport(inner, newContact(), store.watch, 1<<20, false)
 	cfg := raft.DefaultConfig()
 	cfg.LocalID, cfg.Logger = "a", hclog.NewNullLogger()
 	cfg.HeartbeatTimeout, cfg.ElectionTimeout = time.Minute, time.Minute // it is to wait for its leader

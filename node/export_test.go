@@ -129,10 +129,5 @@ func (n *Node) SendTimeoutNow(to string) error {
 		&raft.TimeoutNowRequest{RPCHeader: n.header()}, new(raft.TimeoutNowResponse))
 }
 
-// Voting says whether raft decides about a vote.
-func (n *Node) Voting() bool {
-	t := n.core.Load().trans
-	t.beats.RLock()
-	defer t.beats.RUnlock()
-	return t.voting > 0
-}
+// Writes says whether a write to the log, or of a term or vote, is under way.
+func (n *Node) Writes() bool { return n.core.Load().store.watch.write.Load() != nil }

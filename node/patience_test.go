@@ -37,7 +37,7 @@ func TestNoHeartbeatIsAcceptedDuringAVote(t *testing.T) {
 		granted <- ok
 	}()
 	harness.Eventually(t, "the vote to be under way", func() error {
-		if !voter.Voting() {
+		if !voter.Writes() {
 			return errors.New("not yet")
 		}
 		return nil

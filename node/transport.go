@@ -18,15 +18,13 @@ type transport struct {
 	contact  *contact
 	disk     *diskWatch
 	maxBytes int
+	patient  bool                      // leases rest on what this node accepts; see SetHeartbeatHandler
 	raft     atomic.Pointer[raft.Raft] // nil until it runs
 
 	rpcs   chan raft.RPC
 	closed chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup
-
-	beats  sync.RWMutex // held for reading while raft answers a heartbeat beside its main loop
-	voting int          // votes that raft's main loop decides about
 
 	mu   sync.Mutex
 	away map[raft.ServerID]time.Time // peers that the last replication did not reach, and when
@@ -40,9 +38,9 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int) *transport {
+func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int, patient bool) *transport {
 	t := &transport{
-		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes,
+		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes, patient: patient,
 		rpcs: make(chan raft.RPC), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
 	}
 	t.wg.Go(t.forward)
@@ -57,9 +55,6 @@ func (t *transport) forward() {
 		case rpc := <-t.NetworkTransport.Consumer():
 			if !t.wanted(rpc) {
 				continue
-			}
-			if _, votes := rpc.Command.(*raft.RequestVoteRequest); votes {
-				rpc = t.vote(rpc)
 			}
 			a, appends := rpc.Command.(*raft.AppendEntriesRequest)
 			var commit uint64
@@ -92,17 +87,18 @@ func boundCommit(a *raft.AppendEntriesRequest) (commit uint64) {
 // main loop, which may be busy with the disk. A heartbeat that makes raft write
 // its term takes the main loop all the same: where the disk hangs through two
 // elections, raft could otherwise write the later term first and then go back to
-// the earlier one, in which it may have promised its vote to somebody else. So
-// does one that comes during a vote; see vote.
+// the earlier one, in which it may have promised its vote to somebody else.
+//
+// So does every heartbeat of a patient node. A lease rests on it that whoever
+// accepts a heartbeat votes for nobody else for a while (see lease.go), and beside
+// its main loop raft accepts one while that gives its vote, or just after it has
+// found that the leader has been silent for too long.
 func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
-		t.beats.RLock()
-		if t.voting == 0 && t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
+		if !t.patient && t.changesNothing(rpc.Command.(*raft.AppendEntriesRequest).Term) {
 			handle(rpc)
-			t.beats.RUnlock()
 			return
 		}
-		t.beats.RUnlock()
 		t.deliver(rpc)
 	})
 }

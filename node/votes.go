@@ -43,30 +43,6 @@ func pastEnded(ask func() error) error {
 	return err
 }
 
-// vote keeps heartbeats behind a vote until raft has decided about it. raft looks
-// whether it has a leader, writes the candidate's term down, and shows it after
-// that: a heartbeat of the earlier term that is answered beside its main loop
-// meanwhile is accepted, and the vote is given all the same. Leases rest on it that
-// whoever accepts a heartbeat is patient (see lease.go).
-func (t *transport) vote(rpc raft.RPC) raft.RPC {
-	t.beats.Lock()
-	t.voting++
-	t.beats.Unlock()
-	asked, decided := rpc.RespChan, make(chan raft.RPCResponse, 1)
-	rpc.RespChan = decided
-	t.wg.Go(func() {
-		select {
-		case r := <-decided:
-			asked <- r // raft's transport has room for one answer
-		case <-t.closed:
-		}
-		t.beats.Lock()
-		t.voting--
-		t.beats.Unlock()
-	})
-	return rpc
-}
-
 // wanted refuses a TimeoutNow of another than the leader. One that was stopped
 // while it handed over may send it when somebody else leads for long; raft would
 // call an election in which voters forget their patience with that one.
