@@ -107,6 +107,9 @@ func (a *asker) ask(c *core, leader peerAt, r *round) {
 		case b := <-a.got:
 			if b.ok {
 				r.index, r.term, r.err = b.index, b.term, nil
+				if c.fsm.index.Load() < b.index {
+					c.trans.hint(hint{raft.ServerID(leader.id), b.term, b.index})
+				}
 			}
 			return
 		case <-a.n.ctx.Done():

@@ -34,8 +34,9 @@ func (n *Node) leading(c *core) (term uint64, ok bool) {
 // applied index will not do either: a follower may have applied, and served, what
 // this leader has committed and not applied yet.
 type confirmer struct {
-	n     *Node
-	lines *lines
+	n          *Node
+	lines      *lines
+	electorate electorate
 
 	mu     sync.Mutex
 	number uint64 // of the round under way, or the last
@@ -47,7 +48,7 @@ type confirmer struct {
 }
 
 func newConfirmer(n *Node) *confirmer {
-	f := &confirmer{n: n}
+	f := &confirmer{n: n, need: make(map[string]bool)}
 	f.lines = newLines(n, streamTerm, f.heard)
 	return f
 }
@@ -66,10 +67,10 @@ func (f *confirmer) run(r *round) {
 	}
 	f.n.counters.rounds.Add(1)
 	r.term, r.index = term, c.raft.CommitIndex() // before anybody is asked
-	peers, quorum, votes := f.n.electorate(c)
-	number, won := f.begin(term, peers, quorum, votes)
-	f.lines.keep(peers...)
-	for _, p := range peers {
+	e := f.n.voting(c, &f.electorate)
+	number, won := f.begin(term, e)
+	f.lines.keep(e.peers...)
+	for _, p := range e.peers {
 		f.lines.ask(p, number)
 	}
 	tick := time.NewTimer(confirmTick)
@@ -87,36 +88,51 @@ func (f *confirmer) run(r *round) {
 			r.err = errNotConfirmed
 			return
 		}
-		for _, p := range peers {
+		for _, p := range e.peers {
 			f.lines.ask(p, number)
 		}
 		tick.Reset(confirmTick)
 	}
 }
 
-// electorate returns the other voters, how many make a majority, and how many of
-// them this node is.
-func (n *Node) electorate(c *core) (peers []peerAt, majority, self int) {
+// electorate is who has a vote.
+type electorate struct {
+	of       []raft.Server // as raft has it, which gives another slice for another configuration
+	peers    []peerAt      // voters, without this node
+	majority int
+	self     int // votes of this node, 1 or 0
+}
+
+// voting returns the electorate, the one of last time where it is still the same:
+// every round needs it.
+func (n *Node) voting(c *core, last *electorate) electorate {
+	of := c.raft.GetConfiguration().Configuration().Servers // raft answers from memory
+	if len(of) > 0 && len(of) == len(last.of) && &of[0] == &last.of[0] {
+		return *last
+	}
+	e := electorate{of: of}
 	members, voters := n.members(c)
 	for _, m := range members {
 		switch {
 		case !m.Voter:
 		case m.ID == n.cfg.ID:
-			self = 1
+			e.self = 1
 		default:
-			peers = append(peers, peerAt{m.ID, m.Raft})
+			e.peers = append(e.peers, peerAt{m.ID, m.Raft})
 		}
 	}
-	return peers, quorum(len(voters)), self
+	e.majority = quorum(len(voters))
+	*last = e
+	return e
 }
 
-func (f *confirmer) begin(term uint64, peers []peerAt, quorum, votes int) (uint64, chan struct{}) {
+func (f *confirmer) begin(term uint64, e electorate) (uint64, chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.number++
-	f.term, f.quorum, f.yes = term, quorum, votes
-	f.need = make(map[string]bool, len(peers))
-	for _, p := range peers {
+	f.term, f.quorum, f.yes = term, e.majority, e.self
+	clear(f.need)
+	for _, p := range e.peers {
 		f.need[p.id] = true
 	}
 	f.won = make(chan struct{})

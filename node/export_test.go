@@ -129,5 +129,14 @@ func (n *Node) SendTimeoutNow(to string) error {
 		&raft.TimeoutNowRequest{RPCHeader: n.header()}, new(raft.TimeoutNowResponse))
 }
 
-// Writes says whether a write to the log, or of a term or vote, is under way.
-func (n *Node) Writes() bool { return n.core.Load().store.watch.write.Load() != nil }
+// Busy says whether raft's main loop takes nothing. What it is given to take is of a
+// term that is long over, and changes nothing.
+func (n *Node) Busy() bool {
+	rpc := raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: n.header()}, RespChan: make(chan raft.RPCResponse, 1)}
+	select {
+	case n.core.Load().trans.rpcs <- rpc:
+		return false
+	case <-time.After(500 * time.Millisecond):
+		return true
+	}
+}

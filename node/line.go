@@ -81,15 +81,14 @@ type line struct {
 
 // ask puts question number (from 1, ascending) as soon as that is possible. It does
 // not wait. What gets lost may be asked again.
-func (l *line) ask(number uint64, spawn func(func())) {
+func (l *line) ask(number uint64, spawn func(func()) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wanted = max(l.wanted, number)
 	switch {
 	case l.closed:
 	case !l.open:
-		l.open = true
-		spawn(l.run)
+		l.open = spawn(l.run)
 	case l.conn == nil: // it is being dialled
 	case l.asked == 0:
 		l.send()

@@ -272,12 +272,14 @@ func (n *Node) close() error {
 }
 
 // spawn starts a goroutine that Close waits for, unless it waits already.
-func (n *Node) spawn(f func()) {
+func (n *Node) spawn(f func()) (started bool) {
 	n.spawning.Lock()
 	defer n.spawning.Unlock()
-	if !n.ended {
-		n.group.Go(f)
+	if n.ended {
+		return false
 	}
+	n.group.Go(f)
+	return true
 }
 
 // shutdown ends a server and its port, each of which may be nil: it waits until

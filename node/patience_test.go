@@ -23,6 +23,7 @@ func TestNoHeartbeatIsAcceptedDuringAVote(t *testing.T) {
 	for i := range c.nodes { // nobody leads, and nobody asks for votes for long
 		c.configs[i].CrashDetection = false
 		c.configs[i].HeartbeatTimeout, c.configs[i].ElectionTimeout = time.Minute, time.Minute
+		c.configs[i].DiskTimeout, c.configs[i].RPCTimeout = time.Minute, time.Minute
 		c.start(i)
 	}
 	leader, voter, candidate := c.nodes[0], c.nodes[1], c.nodes[2]
@@ -37,7 +38,7 @@ func TestNoHeartbeatIsAcceptedDuringAVote(t *testing.T) {
 		granted <- ok
 	}()
 	harness.Eventually(t, "the vote to be under way", func() error {
-		if !voter.Writes() {
+		if !voter.Busy() {
 			return errors.New("not yet")
 		}
 		return nil

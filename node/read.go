@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // What a read was refused for, beside ErrNoLeader, ErrBehind, ErrStarting and
@@ -54,6 +56,9 @@ func (n *Node) read(ctx context.Context, o ReadOptions, look func(*fsm)) error {
 		return err
 	}
 	if c.fsm.index.Load() < o.MinIndex {
+		if c.raft.State() != raft.Leader {
+			n.asks.join() // not waited for: the leader's answer tells raft here what is committed, before its next append does
+		}
 		if err := n.awaitIndex(ctx, c, o.MinIndex); err != nil {
 			return err
 		}

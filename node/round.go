@@ -42,10 +42,19 @@ func (r *rounds) join() *round {
 	}
 	joined := r.next
 	if !r.busy {
-		r.busy = true
-		r.n.spawn(r.loop)
+		if r.busy = r.n.spawn(r.loop); !r.busy {
+			r.next = nil
+			joined.fail(ErrClosed)
+		}
 	}
 	return joined
+}
+
+// fail ends a round that has not come to an answer.
+func (r *round) fail(err error) {
+	r.err = err
+	close(r.known)
+	close(r.ready)
 }
 
 // loop runs rounds for as long as somebody waits for one.
@@ -79,12 +88,16 @@ func (n *Node) finish(r *round) {
 		close(r.ready)
 		return
 	}
-	n.spawn(func() {
+	wait := func() {
 		if r.late = n.awaitIndex(n.ctx, c, r.index); r.late == nil {
 			n.caughtUp(r)
 		}
 		close(r.ready)
-	})
+	}
+	if !n.spawn(wait) {
+		r.late = ErrClosed
+		close(r.ready)
+	}
 }
 
 // catchUp runs rounds until the first has succeeded: a node that starts has the
@@ -114,6 +127,7 @@ func (n *Node) confirmed(ctx context.Context, c *core) error {
 	return n.await(ctx, n.asks.join())
 }
 
+// await waits for a round, which ends when the node does.
 func (n *Node) await(ctx context.Context, r *round) error {
 	select {
 	case <-r.ready:
@@ -123,8 +137,6 @@ func (n *Node) await(ctx context.Context, r *round) error {
 		return r.late
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-n.ctx.Done():
-		return ErrClosed
 	}
 }
 

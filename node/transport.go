@@ -9,10 +9,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with five things added: it bounds the
+// transport is raft's network transport with six things added: it bounds the
 // bytes of an AppendEntries (raft bounds only the number of its entries) and what
-// one may commit, it notes who acknowledged what was sent when, it notes appends that come in, and
-// while this node's disk is stuck it sends nothing that leads or asks to lead.
+// one may commit, it notes who acknowledged what was sent when, it notes appends that
+// come in, it tells raft of commit indexes that this node has asked for, and while
+// this node's disk is stuck it sends nothing that leads or asks to lead.
 type transport struct {
 	*raft.NetworkTransport
 	contact  *contact
@@ -22,6 +23,7 @@ type transport struct {
 	raft     atomic.Pointer[raft.Raft] // nil until it runs
 
 	rpcs   chan raft.RPC
+	hints  chan hint // holds the newest that forward has not seen
 	closed chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup
@@ -41,7 +43,7 @@ var (
 func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int, patient bool) *transport {
 	t := &transport{
 		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes, patient: patient,
-		rpcs: make(chan raft.RPC), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
+		rpcs: make(chan raft.RPC), hints: make(chan hint, 1), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
 	}
 	t.wg.Go(t.forward)
 	return t
@@ -50,6 +52,8 @@ func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, max
 // forward hands RPCs on to raft one by one. An append counts as arrived when raft
 // takes it, not when it is here: a raft that is stuck on its disk takes none.
 func (t *transport) forward() {
+	var told hint     // the newest
+	var last appended // the end of the last append that raft took
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
@@ -57,12 +61,19 @@ func (t *transport) forward() {
 				continue
 			}
 			a, appends := rpc.Command.(*raft.AppendEntriesRequest)
-			var commit uint64
-			if appends {
-				commit = boundCommit(a)
+			if !appends {
+				t.deliver(rpc)
+				continue
 			}
-			if t.deliver(rpc) && appends {
+			told.raise(a)
+			commit := boundCommit(a)
+			if t.deliver(rpc) {
 				t.contact.noteAppend(a.Term, commit, time.Now())
+				last = appended{a.Term, a.PrevLogEntry + uint64(len(a.Entries))}
+			}
+		case told = <-t.hints:
+			if rpc, ok := t.asAppend(told, last); ok {
+				t.deliver(rpc)
 			}
 		case <-t.closed:
 			return
