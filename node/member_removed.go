@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dengine/dengine/healthcheck"
 	"go.uber.org/zap"
 )
 
@@ -13,7 +12,8 @@ import (
 // tries to send it once. One that was down gets nothing. Both are harmless: their
 // log names them no more and they call no election, or the others, which know them
 // no more, refuse their pre-votes and votes before they look at the term. But a
-// person must be told, and so a node without a leader asks the others.
+// person must be told, and so a node without a leader asks the others. Its own log
+// cannot tell: a node that has just joined reads it from before it was added.
 
 // removalPatience is how long a node knows no leader before it asks, and until it
 // asks again.
@@ -50,7 +50,8 @@ func (n *Node) askWhetherRemoved(ctx context.Context) {
 				return // it will get in touch
 			}
 		}
-		n.setRemoved(fmt.Sprintf("leader %s in term %d does not have it as a member", p.id, r.Roll.Term))
+		n.setRemoved(fmt.Sprintf("it was removed from the cluster, says leader %s in term %d: stop it. To have it come back, "+
+			"empty its data directory %s and start it with --join", p.id, r.Roll.Term, n.dir.path))
 	})
 }
 
@@ -65,22 +66,6 @@ func (n *Node) setRemoved(why string) {
 		return
 	}
 	n.removed.Store(&why)
-	n.log.Error("this node is no member of the cluster any more", zap.String("reason", n.removedText(why)))
+	n.log.Error("this node is no member any more", zap.String("reason", why))
 	n.kickRole()
-}
-
-// isRemoved says, from the members as this node's log has them, why it counts as
-// removed. A node that has just joined has no log yet, and is not.
-func (n *Node) isRemoved(members []healthcheck.Member) (why string, is bool) {
-	if told := n.removed.Load(); told != nil {
-		return n.removedText(*told), true
-	}
-	if _, there := memberOf(members, n.cfg.ID); there || len(members) == 0 {
-		return "", false
-	}
-	return n.removedText("its log says so"), true
-}
-
-func (n *Node) removedText(why string) string {
-	return fmt.Sprintf("it was removed from the cluster (%s): stop it. To have it come back, empty its data directory %s and start it with --join", why, n.dir.path)
 }

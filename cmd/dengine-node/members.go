@@ -55,7 +55,7 @@ func memberCommands(out io.Writer) []*cli.Command {
 func atNode(c *cli.Context, operands int, do func(ctx context.Context, at string) error) error {
 	switch {
 	case c.NArg() != operands:
-		return fmt.Errorf("usage: dengine-node %s", strings.TrimSpace(c.Command.Name+" "+c.Command.ArgsUsage+" --at HOST:PORT"))
+		return fmt.Errorf("usage: dengine-node %s", strings.Join(strings.Fields(c.Command.Name+" "+c.Command.ArgsUsage+" --at HOST:PORT"), " "))
 	case c.String("at") == "":
 		return errors.New("--at is missing: it names the health port of a node, HOST:PORT")
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -99,14 +100,15 @@ func votesAgain(c *harness.Cluster, p *harness.Process) {
 		}
 		return fmt.Errorf("%s", a.Body)
 	})
-	var told string
-	for _, n := range c.Nodes {
-		told += n.Log()
-	}
 	for _, step := range []string{"adding a learner", "a learner has caught up and votes now"} {
-		if !strings.Contains(told, step) {
-			c.T.Errorf("no leader has said %q", step)
-		}
+		harness.Eventually(c.T, fmt.Sprintf("a leader to say %q", step), func() error {
+			for _, n := range c.Nodes {
+				if strings.Contains(n.Log(), step) {
+					return nil
+				}
+			}
+			return errors.New("none has")
+		})
 	}
 }
 
