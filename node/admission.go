@@ -158,11 +158,19 @@ func (w *waiting) pauseFor(ctx context.Context, phase string) error {
 // loseMemory notes for ever that this directory must not vote.
 func (n *Node) loseMemory(peer string) error {
 	n.dir.id.Lost = fmt.Sprintf("%s remembers an earlier data directory of %s", peer, n.cfg.ID)
-	n.lost.Store(true)
 	if err := n.dir.saveIdentity(); err != nil {
 		return err
 	}
-	return n.lostError()
+	return n.stayLost()
+}
+
+// stayLost has every port say why this node takes no part.
+func (n *Node) stayLost() error {
+	err := n.lostError()
+	text := err.Error()
+	n.phase.Store(&text) // before the role: whoever sees that reads this
+	n.lost.Store(true)
+	return err
 }
 
 func (n *Node) lostError() error {

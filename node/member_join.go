@@ -113,7 +113,6 @@ func (n *Node) enter(in *joined) error {
 	if err := n.dir.saveIdentity(); err != nil {
 		return err
 	}
-	n.lost.Store(false)
 	return n.startRaft(in)
 }
 

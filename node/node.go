@@ -102,8 +102,10 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.joined.Store(n.dir.id.Joined)
-	n.lost.Store(n.dir.id.Lost != "")
 	n.setPhase("it is starting")
+	if n.dir.id.Lost != "" && !n.cfg.Join {
+		_ = n.stayLost() // run returns it
+	}
 	if n.healthLn, err = listen(n.cfg.HealthListen, "health"); err != nil {
 		return err
 	}
@@ -164,7 +166,7 @@ func (n *Node) run() error {
 	if n.core.Load() == nil {
 		if err := n.takePart(); errors.Is(err, ErrLostMemory) {
 			// The node stays, to say so on its ports; it neither votes nor serves.
-			n.setPhase(err.Error())
+			n.Report()
 			n.log.Error("this node must not vote", zap.Error(err))
 			<-n.ctx.Done()
 			return nil
