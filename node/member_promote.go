@@ -12,7 +12,7 @@ import (
 // How often members are looked at: learners by the leader, and by every other node
 // whether it is a member still.
 const (
-	tendPause     = 100 * time.Millisecond
+	tendPause     = 250 * time.Millisecond
 	progressPause = 10 * time.Millisecond // between two looks at a learner in one round
 )
 
