@@ -19,6 +19,7 @@ const (
 	ActionRestart Action = "restart" // stop and start
 	ActionPause   Action = "pause"   // SIGSTOP
 	ActionResume  Action = "resume"  // SIGCONT
+	ActionRejoin  Action = "rejoin"  // as a new member, with an empty folder
 )
 
 // Names that mean whoever has that role at the moment.
@@ -43,9 +44,9 @@ func refuse(code, format string, args ...any) error {
 // says what was done.
 func (c *cluster) act(ctx context.Context, action Action, target string) (string, error) {
 	switch action {
-	case ActionKill, ActionStop, ActionStart, ActionRestart, ActionPause, ActionResume:
+	case ActionKill, ActionStop, ActionStart, ActionRestart, ActionPause, ActionResume, ActionRejoin:
 	default:
-		return "", refuse("unknown_action", "unknown action %q; there are kill, stop, start, restart, pause, resume", action)
+		return "", refuse("unknown_action", "unknown action %q; there are kill, stop, start, restart, pause, resume, rejoin", action)
 	}
 	if !c.isReady() {
 		return "", refuse("not_ready", "the cluster is still starting; try again when it is ready")
@@ -62,6 +63,8 @@ func (c *cluster) act(ctx context.Context, action Action, target string) (string
 	name := ch.proc.Name
 	run, err := ch.live()
 	switch {
+	case action == ActionRejoin:
+		return c.rejoin(ctx, ch)
 	case action == ActionStart && err == nil:
 		return "", refuse("running", "%s runs already (pid %d); restart it, or resume it if it is paused", name, run.pid)
 	case action == ActionStart:
@@ -86,11 +89,11 @@ func (c *cluster) act(ctx context.Context, action Action, target string) (string
 }
 
 // find resolves a name. Roles name nodes that run, so nothing that does not
-// can be started or resumed by them.
+// can be started or resumed by them, and no folder is set aside by a role.
 func (c *cluster) find(action Action, target string) (*child, error) {
 	name := target
 	if target == nameLeader || target == nameFollower {
-		if action == ActionStart || action == ActionResume {
+		if action == ActionStart || action == ActionResume || action == ActionRejoin {
 			return nil, refuse("needs_name", "%s needs a node's name: %s", action, strings.Join(c.names(), ", "))
 		}
 		leader := c.monitor.leader()

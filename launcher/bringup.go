@@ -11,13 +11,13 @@ import (
 
 // bringUp starts a process that does not run, and waits until it serves. A
 // node of a cluster without a majority cannot: there, it is enough that it
-// answers.
-func (c *cluster) bringUp(ctx context.Context, ch *child, done string) (string, error) {
+// answers. extra are more arguments, this once.
+func (c *cluster) bringUp(ctx context.Context, ch *child, done string, extra ...string) (string, error) {
 	name := ch.proc.Name
 	if conflicts := checkPorts(c.addressesOf(name)); len(conflicts) > 0 {
 		return "", &ConflictError{Conflicts: conflicts, Hint: "End what holds them, then start " + name + " again."}
 	}
-	run, err := ch.start()
+	run, err := ch.start(extra...)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +72,7 @@ func (c *cluster) awaitFront(ctx context.Context) error {
 
 // awaitNode returns what to add to the answer.
 func (c *cluster) awaitNode(ctx context.Context, name string) (string, error) {
-	note, last := "", "it has not answered yet"
+	note, last, out := "", "it has not answered yet", false
 	err := c.monitor.await(ctx, func(nodes []view) bool {
 		running := 0
 		var me view
@@ -96,8 +96,12 @@ func (c *cluster) awaitNode(ctx context.Context, name string) (string, error) {
 			return true
 		}
 		note = ""
-		return me.up && me.report.Ready
+		out = me.up && me.report.Role == healthcheck.RoleStopped
+		return out || me.up && me.report.Ready
 	})
+	if err == nil && out {
+		return "", fmt.Errorf("%s; or let this do all of it: %s rejoin %s", last, c.cfg.Command, name)
+	}
 	if errors.Is(err, errTooSlow) {
 		err = fmt.Errorf("%w (--wait %v): %s", err, c.cfg.Wait, last)
 	}

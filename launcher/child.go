@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -51,8 +52,8 @@ type run struct {
 	endAt  time.Time
 }
 
-// start begins a run.
-func (c *child) start() (*run, error) {
+// start begins a run; extra are more arguments, for this run alone.
+func (c *child) start(extra ...string) (*run, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
@@ -67,7 +68,7 @@ func (c *child) start() (*run, error) {
 		file.Close()
 		return nil, fmt.Errorf("make pipe for %s: %w", c.proc.Name, err)
 	}
-	cmd := exec.Command(c.proc.Path, c.proc.Args...)
+	cmd := exec.Command(c.proc.Path, slices.Concat(c.proc.Args, extra)...)
 	cmd.Stdout, cmd.Stderr = w, w
 	err = c.spawner.start(cmd)
 	w.Close()

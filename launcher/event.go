@@ -18,6 +18,7 @@ const (
 	EventResume       EventKind = "resume"        // a paused process runs again
 	EventMajorityLost EventKind = "majority_lost" // too few nodes run for writes
 	EventMajorityBack EventKind = "majority_back"
+	EventRejoin       EventKind = "rejoin" // a step of "rejoin"
 	EventStopping     EventKind = "stopping"
 	EventStopped      EventKind = "stopped" // everything has ended
 )

@@ -2,13 +2,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +26,12 @@ import (
 // found a cluster could not be told, later, from one of them wiped and the third
 // one new. The price: the very first start of three nodes takes all three, of
 // five takes four, of seven six. Once a node has taken part it starts alone.
+//
+// One that was removed and joined again (member_join.go) is no lost disk any more,
+// and others may be lost after it, one by one, until none is left that saw the
+// start. So it writes nobody down and adds nothing to R; it only tells that somebody
+// else has lost its memory, where it knows. And the R answers are those of one round:
+// over a longer time more disks may be lost than f, though never at once.
 
 // identify is the question of a node with an empty directory.
 type identify struct {
@@ -41,59 +44,6 @@ type whoIsWho struct {
 	// Remembered is the incarnation of the caller that the peer has on disk: the
 	// caller's own, unless it has lost its memory.
 	Remembered string `json:"remembered"`
-}
-
-// records are the incarnations that a node has written down, by node id.
-type records map[string]string
-
-// note writes a peer's incarnation down unless one is known, and returns the one
-// that is; changed says whether that has to go to disk before anyone is told.
-func (r records) note(id, incarnation string) (known string, changed bool) {
-	if known, ok := r[id]; ok {
-		return known, false
-	}
-	r[id] = incarnation
-	return incarnation, true
-}
-
-// memory is a node's records, on disk.
-type memory struct {
-	mu    sync.Mutex
-	path  string
-	peers records
-}
-
-// openMemory reads the records, or begins them in a directory that is new.
-func openMemory(path string, joined bool) (*memory, error) {
-	m := &memory{path: path}
-	err := readJSON(path, &m.peers)
-	if errors.Is(err, os.ErrNotExist) && !joined {
-		m.peers = make(records)
-		return m, writeJSON(path, m.peers)
-	}
-	if err == nil && m.peers == nil {
-		err = errors.New("it is empty")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read what is known of the peers, %s: %w: restore it from a copy, "+
-			"or empty the data directory and join the node again", path, err)
-	}
-	return m, nil
-}
-
-// note is records.note, on disk when it returns.
-func (m *memory) note(id, incarnation string) (string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	known, changed := m.peers.note(id, incarnation)
-	if !changed {
-		return known, nil
-	}
-	if err := writeJSON(m.path, m.peers); err != nil {
-		delete(m.peers, id)
-		return "", err
-	}
-	return known, nil
 }
 
 // membersDigest tells two different initial clusters apart.
@@ -122,6 +72,9 @@ func (n *Node) vouch(from string, q identify) reply {
 	if err != nil {
 		n.log.Error("cannot remember a peer", zap.String("peer", from), zap.Error(err))
 		return reply{Error: "cannot write the peer's incarnation down: " + err.Error()}
+	}
+	if known == "" {
+		return reply{Error: fmt.Sprintf("%s has joined later, or is to, and cannot know that %s is new", n.cfg.ID, from)}
 	}
 	if known != q.Incarnation {
 		n.log.Warn("a peer has lost its memory", zap.String("peer", from))
@@ -155,13 +108,11 @@ func admit(voters int, incarnation string, remembered map[string]string) (admiss
 }
 
 // seekAdmission asks the peers until this node may start, has lost its memory
-// (ErrLostMemory), or ctx ends. What a peer has written down once stays, so
-// answers add up over the attempts.
+// (ErrLostMemory), or ctx ends.
 func (n *Node) seekAdmission(ctx context.Context) error {
-	remembered := make(map[string]string)
-	pause, said := 20*time.Millisecond, ""
+	w := newWaiting(n)
 	for {
-		why := n.askPeers(remembered)
+		remembered, why := n.askPeers()
 		switch verdict, peer := admit(len(n.cfg.InitialCluster), n.dir.id.Incarnation, remembered); verdict {
 		case admissionStart:
 			n.log.Info("empty data directory: taking part as a new node", zap.Int("peers", len(remembered)))
@@ -173,64 +124,78 @@ func (n *Node) seekAdmission(ctx context.Context) error {
 		if why != "" {
 			phase += " (" + why + ")"
 		}
-		if n.setPhase(phase); phase != said {
-			n.log.Info("waiting for peers", zap.String("phase", phase))
-			said = phase
+		if err := w.pauseFor(ctx, phase); err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, time.Second)
 	}
+}
+
+// waiting is a wait for other nodes, with pauses that grow.
+type waiting struct {
+	n     *Node
+	pause time.Duration
+	said  string
+}
+
+func newWaiting(n *Node) *waiting { return &waiting{n: n, pause: 20 * time.Millisecond} }
+
+// pauseFor says what is waited for, in the log only where that is news, and returns
+// after a pause, or ctx's cause.
+func (w *waiting) pauseFor(ctx context.Context, phase string) error {
+	if w.n.setPhase(phase); phase != w.said {
+		w.n.log.Info("waiting for peers", zap.String("phase", phase))
+		w.said = phase
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(w.pause):
+	}
+	w.pause = min(2*w.pause, time.Second)
+	return nil
 }
 
 // loseMemory notes for ever that this directory must not vote.
 func (n *Node) loseMemory(peer string) error {
 	n.dir.id.Lost = fmt.Sprintf("%s remembers an earlier data directory of %s", peer, n.cfg.ID)
-	n.lost.Store(true)
 	if err := n.dir.saveIdentity(); err != nil {
 		return err
 	}
-	return n.lostError()
+	return n.stayLost()
+}
+
+// stayLost has every port say why this node takes no part.
+func (n *Node) stayLost() error {
+	err := n.lostError()
+	text := err.Error()
+	n.phase.Store(&text) // before the role: whoever sees that reads this
+	n.lost.Store(true)
+	return err
 }
 
 func (n *Node) lostError() error {
 	return fmt.Errorf("%w: %s, so data directory %s was emptied or replaced while the cluster has a history; "+
 		"it does not vote, since it may have forgotten what it promised. Put the old directory back, "+
-		"or remove %s from the cluster and join it again as a learner", ErrLostMemory, n.dir.id.Lost, n.dir.path, n.cfg.ID)
+		"or have it come back as a learner: run `%s`, then start %s with --join",
+		ErrLostMemory, n.dir.id.Lost, n.dir.path, n.removeCommand(n.cfg.ID, n.cfg.others()[0].id), n.cfg.ID)
 }
 
-// askPeers puts the question to all peers that have not answered yet, at once,
-// and adds their answers. It returns why one of them did not, for people.
-func (n *Node) askPeers(remembered map[string]string) (why string) {
-	var mu sync.Mutex
-	var silent []Member // the goroutines below change remembered
-	for _, m := range n.cfg.InitialCluster {
-		if _, done := remembered[m.ID]; !done && m.ID != n.cfg.ID {
-			silent = append(silent, m)
-		}
-	}
+// askPeers puts the question to all peers and returns their answers, by their ids,
+// and why one of them gave none, for people.
+func (n *Node) askPeers() (remembered map[string]string, why string) {
+	remembered = make(map[string]string)
+	ctx, cancel := context.WithTimeout(n.ctx, n.cfg.RPCTimeout)
+	defer cancel()
 	q := question{Identify: &identify{Incarnation: n.dir.id.Incarnation, Members: membersDigest(n.cfg.InitialCluster)}}
-	var wg sync.WaitGroup
-	for _, m := range silent {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(n.ctx, n.cfg.RPCTimeout)
-			defer cancel()
-			r, err := n.port.ask(ctx, m.Raft, q)
-			if err == nil && r.Identity == nil {
-				err = errors.New("it answers something else: the nodes' versions differ")
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				why = fmt.Sprintf("%s: %v", m.ID, err)
-				return
-			}
-			remembered[m.ID] = r.Identity.Remembered
-		})
-	}
-	wg.Wait()
-	return why
+	n.askAll(ctx, n.cfg.others(), q, func(p peerAt, r reply, err error) {
+		if err == nil && r.Identity == nil {
+			err = errOtherVersion
+		}
+		if err != nil {
+			why = fmt.Sprintf("%s: %v", p.id, err)
+			return
+		}
+		remembered[p.id] = r.Identity.Remembered
+	})
+	return remembered, why
 }

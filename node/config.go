@@ -42,6 +42,14 @@ type Config struct {
 	// those in the log, so that a node that moved can be told of by settings.
 	InitialCluster []Member
 
+	// Join has a node with an empty data directory ask the others to be added as a
+	// learner, instead of taking part in the start of the cluster. It changes nothing
+	// once the directory has taken part.
+	Join bool
+	// Learner keeps this node a learner for as long as it is one; otherwise a leader
+	// makes a voter of it when it has caught up.
+	Learner bool
+
 	HeartbeatTimeout time.Duration // a follower without contact for this long becomes a candidate
 	ElectionTimeout  time.Duration // a candidate without a majority for this long tries again
 	LeaseTimeout     time.Duration // a leader without contact to a majority for this long steps down
@@ -224,6 +232,9 @@ const maxValueBytes = 32 << 20
 func (c Config) validateMembers() error {
 	if n := len(c.InitialCluster); n == 0 || n > maxMembers || n%2 == 0 {
 		return fmt.Errorf("initial cluster has %d members: must be 1, 3, 5, 7 or %d, since an even number tolerates no more failures than one less", n, maxMembers)
+	}
+	if c.Join && len(c.InitialCluster) == 1 {
+		return errors.New("join: the initial cluster names no other node to ask")
 	}
 	seen := make(map[string]string) // what it is and its value, to the member
 	for _, m := range c.InitialCluster {

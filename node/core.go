@@ -29,9 +29,9 @@ type core struct {
 	err       error
 }
 
-// startRaft opens the stores and starts raft, with the initial cluster where the
-// log is empty.
-func (n *Node) startRaft() error {
+// startRaft opens the stores and starts raft. Where the log is empty it begins with
+// the initial cluster, or with nothing where a leader has added this node (in).
+func (n *Node) startRaft(in *joined) error {
 	cfg, err := n.raftConfig()
 	if err != nil {
 		return err
@@ -44,7 +44,13 @@ func (n *Node) startRaft() error {
 		return err
 	}
 	c := &core{fsm: newFSM(n.fail), store: store}
-	if err := n.assemble(c, cfg); err != nil {
+	if in != nil {
+		err = abstain(store, in.Term)
+	}
+	if err == nil {
+		err = n.assemble(c, cfg)
+	}
+	if err != nil {
 		return errors.Join(err, store.Close())
 	}
 	n.joined.Store(true)

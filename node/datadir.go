@@ -37,6 +37,9 @@ type identity struct {
 	// Patience is what this node has promised with each append that it accepted: to
 	// elect nobody else for so long (see lease.go).
 	Patience time.Duration `json:"patience,omitempty"`
+	// Rejoined: it was added as a learner with this directory, after the cluster's
+	// start, of which it knows only what it was told.
+	Rejoined bool `json:"rejoined,omitempty"`
 	// Lost: a peer remembers an earlier incarnation; this one must never vote.
 	Lost string `json:"lost,omitempty"`
 }

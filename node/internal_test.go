@@ -43,27 +43,27 @@ type simulated struct {
 	incarnation string
 	joined      bool // takes part in Raft
 	took        bool // has taken part, with whatever memory
-	remembered  map[string]string
 	records     records
+	closed      bool // it was removed and has joined again
 }
 
 func (s *simulated) wipe(incarnation string) {
-	*s = simulated{incarnation: incarnation, took: s.took, remembered: make(map[string]string), records: make(records)}
+	*s = simulated{incarnation: incarnation, took: s.took, records: make(records)}
 }
 
 // attempt lets node i ask some of the others, some of whose answers are lost.
 func attempt(rnd *rand.Rand, nodes []*simulated, i int, missed float64) admission {
-	me := nodes[i]
+	me, remembered := nodes[i], make(map[string]string)
 	for j, p := range nodes {
 		if j == i || rnd.Float64() < missed {
 			continue
 		}
-		known, _ := p.records.note(fmt.Sprint(i), me.incarnation)
-		if rnd.Float64() >= missed {
-			me.remembered[fmt.Sprint(j)] = known
+		known, _ := p.records.note(fmt.Sprint(i), me.incarnation, p.closed)
+		if known != "" && rnd.Float64() >= missed {
+			remembered[fmt.Sprint(j)] = known
 		}
 	}
-	a, _ := admit(len(nodes), me.incarnation, me.remembered)
+	a, _ := admit(len(nodes), me.incarnation, remembered)
 	return a
 }
 
@@ -109,7 +109,7 @@ func TestAdmissionEnds(t *testing.T) {
 			nodes[i].wipe(fmt.Sprint(i, " first"))
 		}
 		for i := range nodes {
-			for tries := 0; attempt(rnd, nodes, i, 0.5) != admissionStart; tries++ {
+			for tries := 0; attempt(rnd, nodes, i, 0.2) != admissionStart; tries++ {
 				if tries > 1000 {
 					t.Fatalf("seed %d: node %d of %d never starts", seed, i, len(nodes))
 				}

@@ -41,8 +41,11 @@ type Node struct {
 	joined  atomic.Bool          // the directory has taken part in Raft
 	lost    atomic.Bool          // and must not, since an earlier one has
 	closing atomic.Bool
+	removed atomic.Pointer[string] // why it counts as no member any more; nil while it is one
 	phase   atomic.Pointer[string]
 	kick    chan struct{}
+
+	reshaping sync.Mutex // held while this leader changes the members
 
 	reporting sync.Mutex // held by Report
 	looked    time.Time  // when it was last called
@@ -95,12 +98,14 @@ func (n *Node) open() (err error) {
 	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID, n.cfg.LogStore); err != nil {
 		return err
 	}
-	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined); err != nil {
+	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined, n.dir.id.Rejoined || n.cfg.Join && !n.dir.id.Joined); err != nil {
 		return err
 	}
 	n.joined.Store(n.dir.id.Joined)
-	n.lost.Store(n.dir.id.Lost != "")
 	n.setPhase("it is starting")
+	if n.dir.id.Lost != "" && !n.cfg.Join {
+		_ = n.stayLost() // run returns it
+	}
 	if n.healthLn, err = listen(n.cfg.HealthListen, "health"); err != nil {
 		return err
 	}
@@ -113,7 +118,7 @@ func (n *Node) open() (err error) {
 	n.serve()
 	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
 	if n.dir.id.Joined {
-		if err := n.startRaft(); err != nil {
+		if err := n.startRaft(nil); err != nil {
 			return err
 		}
 	}
@@ -141,7 +146,7 @@ func listen(addr, what string) (net.Listener, error) {
 func (n *Node) serve() {
 	if n.healthLn != nil {
 		h := &healthcheck.Handler{Source: n, Extra: n.healthExtra(), Done: n.ctx.Done()}
-		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), h.Serve, nil)
+		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), n.serveHealth(h.Serve), nil)
 		n.group.Go(func() { n.served("health", n.health.Serve(edge.LimitConns(n.healthLn, edge.DefaultLimits().Conns))) })
 	}
 	if n.apiLn != nil {
@@ -161,7 +166,7 @@ func (n *Node) run() error {
 	if n.core.Load() == nil {
 		if err := n.takePart(); errors.Is(err, ErrLostMemory) {
 			// The node stays, to say so on its ports; it neither votes nor serves.
-			n.setPhase(err.Error())
+			n.Report()
 			n.log.Error("this node must not vote", zap.Error(err))
 			<-n.ctx.Done()
 			return nil
@@ -174,18 +179,22 @@ func (n *Node) run() error {
 		n.group.Go(func() { n.watchLeader(n.ctx, c) })
 	}
 	n.group.Go(n.catchUp)
+	n.group.Go(func() { n.tendMembers(n.ctx, c) })
 	n.watchRole(n.ctx, c)
 	return nil
 }
 
 func (n *Node) takePart() error {
+	if n.cfg.Join {
+		return n.join()
+	}
 	if n.dir.id.Lost != "" {
 		return n.lostError()
 	}
 	if err := n.seekAdmission(n.ctx); err != nil {
 		return err
 	}
-	return n.startRaft()
+	return n.startRaft(nil)
 }
 
 // fail ends the node; the first cause counts.

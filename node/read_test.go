@@ -239,7 +239,7 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 // machine executes nothing of, reads do not wait for the next one.
 func TestReadAfterChangeOfMembers(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, stable, func(cfg *node.Config) { cfg.Learner = true })
 	l := c.leader()
 	c.put(l, "a", "v")
 	if err := c.nodes[l].Demote(c.configs[c.others(l)[0]].ID); err != nil {

@@ -124,9 +124,12 @@ func (n *Node) report(now time.Time) healthcheck.Report {
 		out.Leader = healthcheck.Leader{ID: string(id), HTTP: httpOf(out.Members, string(id))}
 	}
 	stuck := c.store.watch.check()
+	removed := n.removed.Load()
 	switch {
 	case n.closing.Load():
 		out.Role, out.Reason = healthcheck.RoleStopped, "it is shutting down"
+	case removed != nil:
+		out.Role, out.Reason = healthcheck.RoleStopped, *removed
 	case state == raft.Leader:
 		out.Role = healthcheck.RoleLeader
 		if stuck == nil {

@@ -265,7 +265,7 @@ func TestStrangerOnTheLeadersPort(t *testing.T) {
 // Whoever has no vote neither suspects nor is asked.
 func TestLearnerDoesNotSuspect(t *testing.T) {
 	t.Parallel()
-	c, relays, l := watched(t, 5, stable)
+	c, relays, l := watched(t, 5, stable, func(cfg *node.Config) { cfg.Learner = true })
 	f := c.others(l)[0]
 	if err := c.nodes[l].Demote(c.configs[f].ID); err != nil {
 		t.Fatal(err)

@@ -34,15 +34,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	app := &cli.App{
 		Name:            "dengine-node",
 		Usage:           "one node of a replicated key-value store",
+		UsageText:       "dengine-node [settings]             run a node\n   dengine-node COMMAND … --at ADDR    ask a cluster that runs",
 		Version:         node.Version(),
 		Flags:           append(set.Flags(), &cli.BoolFlag{Name: "check", Usage: "check the settings, print what is in force, and end", Destination: &check}),
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: true,
+		Commands:        memberCommands(stdout),
 		ExitErrHandler:  func(*cli.Context, error) {}, // run returns it
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return fmt.Errorf("%w; --help lists the settings", err)
-		},
+		OnUsageError:    usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return fmt.Errorf("unexpected argument %q: settings are flags, see --help", c.Args().First())
@@ -60,7 +60,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return serve(c.Context, cfg, log)
 		},
 	}
+	if len(args) > 1 && app.Command(args[1]) != nil {
+		args = settings.Hoist(args, app)
+	}
 	return app.RunContext(ctx, args)
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error {
+	return fmt.Errorf("%w; --help lists the settings", err)
 }
 
 // serve runs the node until ctx ends or it fails.

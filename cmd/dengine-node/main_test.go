@@ -43,6 +43,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{with("--no-such-flag"), "no-such-flag"},
 		{with("stray"), `unexpected argument "stray"`},
 		{[]string{"--config", bad}, `unknown setting "heartbeat"`},
+		{with("--join"), "names no other node to ask"},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"dengine-node"}, append(c.args, "--check")...), &out, &out)
@@ -51,6 +52,24 @@ func TestMistakesAreNamed(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.says)
+		}
+	}
+}
+
+func TestMistakesOfCommands(t *testing.T) {
+	for args, says := range map[string]string{
+		"members":                          "--at is missing",
+		"members n1 --at 127.0.0.1:1":      "usage: dengine-node members --at HOST:PORT",
+		"remove --at 127.0.0.1:1":          "usage: dengine-node remove ID --at HOST:PORT",
+		"remove n2":                        "--at is missing",
+		"remove n2 --at 127.0.0.1:1":       "remove n2: ask the node at 127.0.0.1:1",
+		"members --at 127.0.0.1:1":         "ask the node at 127.0.0.1:1",
+		"members --at=127.0.0.1:1 --bogus": "bogus",
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"dengine-node"}, strings.Fields(args)...), &out, &out)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", args, err, says)
 		}
 	}
 }
@@ -78,6 +97,10 @@ func TestRunsUntilToldToStop(t *testing.T) {
 		}
 		return nil
 	})
+	var members bytes.Buffer
+	if err := run(t.Context(), []string{"dengine-node", "members", "--at", ports[2]}, &members, &members); err != nil || !strings.Contains(members.String(), "n1  leader  yes") {
+		t.Errorf("members: %v\n%s", err, members.String())
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("ended with %v; its log:\n%s", err, log.String())

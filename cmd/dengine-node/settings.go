@@ -19,6 +19,8 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "http-listen", Usage: "address of the HTTP API", Value: settings.String(&c.HTTPListen)},
 		{Name: "health-listen", Usage: "address of the health port", Value: settings.String(&c.HealthListen)},
 		{Name: "initial-cluster", Usage: "a voter as id=n1,raft=HOST:PORT,http=HOST:PORT,health=HOST:PORT; one for each, this node included", Value: settings.List(&c.InitialCluster, parseMember, formatMember)},
+		{Name: "join", Usage: "with an empty data folder, ask the other nodes to be added as a learner: how a removed node comes back", Value: settings.Bool(&c.Join)},
+		{Name: "learner", Usage: "as a learner, stay one: never vote", Value: settings.Bool(&c.Learner)},
 		{Name: "heartbeat-timeout", Usage: "a follower without contact for this long calls an election", Value: settings.Duration(&c.HeartbeatTimeout)},
 		{Name: "election-timeout", Usage: "a candidate without a majority for this long tries again", Value: settings.Duration(&c.ElectionTimeout)},
 		{Name: "lease-timeout", Usage: "a leader without a majority for this long steps down", Value: settings.Duration(&c.LeaseTimeout)},

@@ -39,6 +39,7 @@ func (a *app) commands() []*cli.Command {
 		{launcher.ActionRestart, "stop and start"},
 		{launcher.ActionPause, "freeze a process (SIGSTOP): a hang"},
 		{launcher.ActionResume, "let a paused process go on (SIGCONT)"},
+		{launcher.ActionRejoin, "bring a node back whose folder is lost or damaged: remove it, set the folder aside, and join it anew"},
 	} {
 		out = append(out, &cli.Command{
 			Name: string(one.action), Usage: one.usage, ArgsUsage: "NODE   (n1, n2, …, lb; leader and follower for whoever is that)",

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dengine/dengine/internal/settings"
 )
 
 func TestHoist(t *testing.T) {
@@ -28,7 +30,7 @@ func TestHoist(t *testing.T) {
 		"up bogus -f":                          "up -f bogus",
 	} {
 		args := strings.Fields(in)
-		if got := hoist(args, newApp(args, io.Discard, io.Discard).cli); !slices.Equal(got, strings.Fields(want)) {
+		if got := settings.Hoist(args, newApp(args, io.Discard, io.Discard).cli); !slices.Equal(got, strings.Fields(want)) {
 			t.Errorf("%s: %q, want %s", in, got, want)
 		}
 	}

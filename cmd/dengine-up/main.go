@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/dengine/dengine/internal/settings"
 )
 
 func main() {
@@ -20,5 +22,5 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	a := newApp(args, stdout, stderr)
-	return a.cli.RunContext(ctx, hoist(args, a.cli))
+	return a.cli.RunContext(ctx, settings.Hoist(args, a.cli))
 }

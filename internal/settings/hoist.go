@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"slices"
@@ -7,11 +7,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// hoist moves flags that stand behind a command's operands in front of them,
+// Hoist moves flags that stand behind a command's operands in front of them,
 // and general flags that stand behind a command in front of it: cli stops
 // reading flags at the first operand, but people write "logs n1 -f" and
 // "kill leader --port-offset 100".
-func hoist(args []string, a *cli.App) []string {
+func Hoist(args []string, a *cli.App) []string {
 	if len(args) == 0 {
 		return args
 	}
@@ -70,6 +70,10 @@ func lookup(name string, cmd *cli.Command, a *cli.App) cli.Flag {
 }
 
 func isBool(f cli.Flag) bool {
+	if g, ok := f.(*cli.GenericFlag); ok {
+		b, ok := g.Value.(interface{ IsBoolFlag() bool })
+		return ok && b.IsBoolFlag()
+	}
 	_, ok := f.(*cli.BoolFlag)
 	return ok
 }
