@@ -25,9 +25,6 @@ func boltBytes(t testing.TB) []byte {
 			t.Fatal(err)
 		}
 	}
-	if err := d.SetUint64([]byte(keyTerm), 1); err != nil {
-		t.Fatal(err)
-	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,12 @@ import (
 )
 
 // checkedDisk is a disk that tells whether what it gives back is what it was given:
-// it keeps a checksum with each entry and each value, where neither bbolt nor
-// raft-wal has one that is looked at when they are read, and notes how far the log
-// has come (logEnd).
+// it keeps a checksum with each entry, where neither bbolt nor raft-wal has one that
+// is looked at when it is read, and notes how far the log has come (logEnd). The term
+// and the vote are in a file of their own.
 type checkedDisk struct {
-	disk
+	logDisk
+	*voteFile
 	end *logEnd
 }
 
@@ -70,7 +71,7 @@ func (d checkedDisk) GetLog(index uint64, l *raft.Log) (err error) {
 		}
 	}()
 	*l = raft.Log{}
-	if err := d.disk.GetLog(index, l); err != nil {
+	if err := d.logDisk.GetLog(index, l); err != nil {
 		return err
 	}
 	return takeSum(index, l)
@@ -91,7 +92,7 @@ func (d checkedDisk) StoreLogs(logs []*raft.Log) error {
 		summed[i].Extensions = appendSum(l)
 		out[i] = &summed[i]
 	}
-	if err := d.disk.StoreLogs(out); err != nil {
+	if err := d.logDisk.StoreLogs(out); err != nil {
 		return err
 	}
 	last := logs[len(logs)-1]
@@ -109,55 +110,16 @@ func (d checkedDisk) DeleteRange(lo, hi uint64) error {
 			return err
 		}
 	}
-	return d.disk.DeleteRange(lo, hi)
-}
-
-func valueSum(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-}
-
-// Set implements raft.StableStore.
-func (d checkedDisk) Set(key, value []byte) error {
-	b := append(make([]byte, 0, len(value)+4), value...)
-	return d.disk.Set(key, binary.LittleEndian.AppendUint32(b, valueSum(key, value)))
-}
-
-// Get implements raft.StableStore. What is said of a key that is not there is the
-// store's own.
-func (d checkedDisk) Get(key []byte) ([]byte, error) {
-	b, err := d.disk.Get(key)
-	if err != nil || len(b) == 0 {
-		return b, err
-	}
-	n := len(b) - 4
-	if n < 0 || binary.LittleEndian.Uint32(b[n:]) != valueSum(key, b[:n]) {
-		return nil, fmt.Errorf("the value of %s: %w", key, errSum)
-	}
-	return b[:n], nil
-}
-
-// SetUint64 implements raft.StableStore.
-func (d checkedDisk) SetUint64(key []byte, value uint64) error {
-	return d.Set(key, binary.BigEndian.AppendUint64(nil, value))
-}
-
-// GetUint64 implements raft.StableStore.
-func (d checkedDisk) GetUint64(key []byte) (uint64, error) {
-	b, err := d.Get(key)
-	if err != nil || len(b) == 0 {
-		return 0, err
-	}
-	if len(b) != 8 {
-		return 0, fmt.Errorf("the value of %s has %d bytes, not 8", key, len(b))
-	}
-	return binary.BigEndian.Uint64(b), nil
+	return d.logDisk.DeleteRange(lo, hi)
 }
 
 // IsMonotonic implements raft.MonotonicLogStore.
 func (d checkedDisk) IsMonotonic() bool {
-	m, ok := d.disk.(raft.MonotonicLogStore)
+	m, ok := d.logDisk.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
 }
 
-// Close closes the store and the witness.
-func (d checkedDisk) Close() error { return errors.Join(d.disk.Close(), d.end.close()) }
+// Close closes the log, the votes and the witness.
+func (d checkedDisk) Close() error {
+	return errors.Join(d.logDisk.Close(), d.voteFile.close(), d.end.close())
+}

@@ -11,9 +11,9 @@ import (
 
 // openChecked opens the log of a data directory once its files look as they were
 // left, and what tells where it ends.
-func openChecked(kind LogStore, dir *dataDir, open func(path string) (disk, error)) (checkedDisk, error) {
+func openChecked(kind LogStore, dir *dataDir, open func(path string) (logDisk, error)) (checkedDisk, error) {
 	path, main := dir.file(logNames[kind]), logFile(kind, dir)
-	var d disk
+	var d logDisk
 	err := guard(func() (err error) {
 		switch _, missing := os.Stat(main); {
 		case missing != nil && dir.id.Joined:
@@ -29,15 +29,18 @@ func openChecked(kind LogStore, dir *dataDir, open func(path string) (disk, erro
 	if err != nil {
 		return checkedDisk{}, unreadable(dir.path, path, err)
 	}
-	end, err := openLogEnd(dir.file(logEndFile), dir.id.Joined)
+	v, err := openVotes(dir.file(votesFile), dir.id.Joined)
 	if err != nil {
 		return checkedDisk{}, errors.Join(err, d.Close())
 	}
-	return checkedDisk{d, end}, nil
+	end, err := openLogEnd(dir.file(logEndFile), dir.id.Joined)
+	if err != nil {
+		return checkedDisk{}, errors.Join(err, v.close(), d.Close())
+	}
+	return checkedDisk{d, v, end}, nil
 }
 
-// logFile is the file without which there is no log; the term and the vote are in
-// it too.
+// logFile is the file without which there is no log.
 func logFile(kind LogStore, dir *dataDir) string {
 	if kind == LogStoreWAL {
 		return filepath.Join(dir.file(logNames[kind]), walMetaFile)
@@ -85,7 +88,7 @@ func (s *logStore) checkEntries(snapshot uint64) error {
 		s.cache.add(l)
 	}
 	if written := s.end.at.index; last < written && snapshot < written {
-		return damaged(s.dir, s.fileOf(last+1), fmt.Errorf("the log ends with entry %d, and %d was written to it", last, written))
+		return damaged(s.dir, s.path, fmt.Errorf("the log ends with entry %d, and %d was written to it", last, written))
 	}
 	return nil
 }

@@ -13,13 +13,13 @@ import (
 
 // watchedDisk shows what happens before entries go.
 type watchedDisk struct {
-	disk
+	logDisk
 	before func(lo, hi uint64)
 }
 
 func (w watchedDisk) DeleteRange(lo, hi uint64) error {
 	w.before(lo, hi)
-	return w.disk.DeleteRange(lo, hi)
+	return w.logDisk.DeleteRange(lo, hi)
 }
 
 // The witness of the log's end never says more than the log holds, also where the
@@ -48,13 +48,13 @@ func TestLogEndNeverSaysTooMuch(t *testing.T) {
 			}
 			d := s.disk.(checkedDisk)
 			removals := 0
-			s.disk = checkedDisk{watchedDisk{d.disk, func(lo, hi uint64) {
+			s.disk = checkedDisk{watchedDisk{d.logDisk, func(lo, hi uint64) {
 				removals++
 				last, err := d.LastIndex()
 				if m := says(); err != nil || (hi >= last && m.index >= lo) {
 					t.Errorf("%d-%d of %d go while the witness says %+v, %v", lo, hi, last, m, err)
 				}
-			}}, d.end}
+			}}, d.voteFile, d.end}
 			for i, step := range []struct {
 				do   func() error
 				want mark
@@ -85,7 +85,7 @@ func TestEntryThatCannotBeReadEndsTheNode(t *testing.T) {
 	if err := s.StoreLogs(entries(1, 3)); err != nil {
 		t.Fatal(err)
 	}
-	raw := s.disk.(checkedDisk).disk // as if by the disk: an entry without its checksum
+	raw := s.disk.(checkedDisk).logDisk // as if by the disk: an entry without its checksum
 	if err := raw.StoreLogs([]*raft.Log{{Index: 2, Term: 1, Data: []byte("other")}}); err != nil {
 		t.Fatal(err)
 	}

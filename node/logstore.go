@@ -21,8 +21,13 @@ const deleteChunk = 256
 
 // disk is where the log, the term and the vote are kept.
 type disk interface {
-	raft.LogStore
+	logDisk
 	raft.StableStore
+}
+
+// logDisk is where the log is kept.
+type logDisk interface {
+	raft.LogStore
 	Close() error
 }
 
@@ -44,21 +49,17 @@ type logStore struct {
 var _ raft.MonotonicLogStore = (*logStore)(nil)
 
 func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, watch *diskWatch, log hclog.Logger, fatal func(error)) (*logStore, error) {
-	d, err := openChecked(kind, dir, func(path string) (disk, error) { return openDisk(kind, path, log) })
+	d, err := openChecked(kind, dir, func(path string) (logDisk, error) { return openDisk(kind, path, log) })
 	if err != nil {
 		return nil, err
 	}
-	s := &logStore{
+	return &logStore{
 		disk: wrapDisk(dir.path, d), dir: dir.path, path: dir.file(logNames[kind]), end: d.end, watch: watch, fatal: fatal,
 		cache: logCache{max: cacheBytes},
-	}
-	if err := s.checkVotes(dir.id.Joined, logFile(kind, dir)); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	}, nil
 }
 
-func openDisk(kind LogStore, path string, log hclog.Logger) (disk, error) {
+func openDisk(kind LogStore, path string, log hclog.Logger) (logDisk, error) {
 	if kind == LogStoreWAL {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return nil, err

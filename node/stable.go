@@ -3,10 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"runtime"
-
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // stableStore is the log store as raft gets it to keep its term and vote in. raft
@@ -78,27 +75,6 @@ func (s *stableStore) vote() (term uint64, candidate []byte, err error) {
 		return 0, nil, errors.New("the record of the last vote is damaged")
 	}
 	return binary.BigEndian.Uint64(record), record[8:], nil
-}
-
-// checkVotes looks whether the term and the last vote are there: a node without
-// them could vote twice. A log that is new gets both, term 0 and a vote for nobody
-// in it, so that a missing one is always a loss.
-func (s *logStore) checkVotes(joined bool, file string) error {
-	for _, key := range []string{keyTerm, keyVote} {
-		value, err := s.Get([]byte(key))
-		missing := errors.Is(err, raftboltdb.ErrKeyNotFound) || (err == nil && len(value) == 0)
-		switch {
-		case missing && joined:
-			return damaged(s.dir, file, fmt.Errorf("the value of %s is missing", key))
-		case missing:
-			if err := s.Set([]byte(key), make([]byte, 8)); err != nil {
-				return err
-			}
-		case err != nil:
-			return unreadable(s.dir, file, err)
-		}
-	}
-	return nil
 }
 
 func orEnd(err error) error {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,19 +14,14 @@ import (
 const walMetaFile = "meta.json"
 
 // walMeta keeps what raft-wal wants kept beside its segments: which of them are
-// the log, and the term and the vote. raft-wal's own store for that is a bbolt
+// the log. raft-wal's own store for that is a bbolt
 // file without checksums, where one flipped bit makes a segment vanish, and
 // raft-wal removes segments that it does not find there. It implements
 // types.MetaStore.
 type walMeta struct {
 	path string
 	mu   sync.Mutex
-	kept walKept
-}
-
-type walKept struct {
-	Log    types.PersistentState `json:"log"`
-	Stable map[string][]byte     `json:"stable"`
+	kept types.PersistentState
 }
 
 var _ types.MetaStore = (*walMeta)(nil)
@@ -41,11 +35,11 @@ func (m *walMeta) Load(dir string) (types.PersistentState, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return types.PersistentState{}, unreadable(filepath.Dir(dir), m.path, err)
 	}
-	mended, changed, err := mendSegments(dir, m.kept.Log)
+	mended, changed, err := mendSegments(dir, m.kept)
 	if err == nil && changed {
-		err = m.commit(walKept{Log: mended, Stable: m.kept.Stable})
+		err = m.commit(mended)
 	}
-	return m.kept.Log, err
+	return m.kept, err
 }
 
 // CommitState implements types.MetaStore.
@@ -53,31 +47,18 @@ func (m *walMeta) CommitState(s types.PersistentState) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.Segments = slices.Clone(s.Segments)
-	return m.commit(walKept{Log: s, Stable: m.kept.Stable})
+	return m.commit(s)
 }
 
-// GetStable implements types.MetaStore.
-func (m *walMeta) GetStable(key []byte) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.kept.Stable[string(key)]), nil
-}
+// GetStable implements types.MetaStore. The term and the vote are kept elsewhere.
+func (*walMeta) GetStable([]byte) ([]byte, error) { return nil, errors.ErrUnsupported }
 
 // SetStable implements types.MetaStore.
-func (m *walMeta) SetStable(key, value []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	stable := maps.Clone(m.kept.Stable)
-	if stable == nil {
-		stable = make(map[string][]byte)
-	}
-	stable[string(key)] = slices.Clone(value)
-	return m.commit(walKept{Log: m.kept.Log, Stable: stable})
-}
+func (*walMeta) SetStable(_, _ []byte) error { return errors.ErrUnsupported }
 
 // commit keeps what is on disk in memory too: nothing else, so that a write that
 // failed is not read back.
-func (m *walMeta) commit(k walKept) error {
+func (m *walMeta) commit(k types.PersistentState) error {
 	if err := writeJSON(m.path, k); err != nil {
 		return err
 	}
