@@ -48,6 +48,16 @@ func (k FolderFile) hurts(rnd *rand.Rand, flips int) []hurt {
 	for range flips {
 		out = append(out, flip(rnd.Int64N(int64(len(k.Data))), rnd.IntN(8)))
 	}
+	for _, key := range []string{keyTerm, keyVote} { // few bytes of many
+		for at := 0; at < len(k.Data); at++ {
+			if next := bytes.Index(k.Data[at:], []byte(key)); next < 0 {
+				break
+			} else {
+				at += next
+			}
+			out = append(out, flip(int64(at+rnd.IntN(len(key)+12)), rnd.IntN(8)))
+		}
+	}
 	return out
 }
 

@@ -99,7 +99,11 @@ func TestNodeWithDamagedFileIsRefusedOrWhole(t *testing.T) {
 						try(name, fmt.Sprint("cut to ", cut), func(path string) error { return os.Truncate(path, cut) })
 					}
 				}
-				for range 12 {
+				flips := 12
+				if used < 1<<10 {
+					flips = 40
+				}
+				for range flips {
 					at, bit := rand.Int64N(max(used, 1)), rand.IntN(8)
 					try(name, fmt.Sprintf("bit %d of byte %d", bit, at), func(path string) error { return node.FlipBit(path, at, bit) })
 				}
