@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -61,11 +60,18 @@ func (n *Node) startRaft(in *joined) error {
 }
 
 func (n *Node) assemble(c *core, cfg *raft.Config) error {
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.dir.path, n.cfg.SnapshotRetain, cfg.Logger)
+	snapshots, err := openSnapshots(n.dir.path, n.cfg.SnapshotRetain, cfg.Logger)
 	if err != nil {
-		return fmt.Errorf("open the snapshots in %s: %w", filepath.Join(n.dir.path, "snapshots"), err)
+		return err
 	}
 	c.snapshots = snapshots
+	newest, err := snapshots.newest()
+	if err != nil {
+		return err
+	}
+	if err := c.store.check(newest); err != nil {
+		return err
+	}
 	history, err := raft.HasExistingState(c.store, c.store, snapshots)
 	if err != nil {
 		return fmt.Errorf("read the log %s: %w", n.logPath(), err)
@@ -95,6 +101,9 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	}
 	c.trans = trans
 	if c.raft, err = newRaft(cfg, c, trans); err != nil {
+		if bad := snapshots.failure(); bad != nil {
+			return errors.Join(bad, trans.Close())
+		}
 		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +20,8 @@ const (
 	peersFile    = "peers.json"
 )
 
-const identityFormat = 1
+// identityFormat is of the whole directory. Format 1 had no checksums.
+const identityFormat = 2
 
 // identity says whose directory this is.
 type identity struct {
@@ -82,10 +82,10 @@ func (d *dataDir) acquire() error {
 		return fmt.Errorf("lock data directory %s: %w", d.path, err)
 	}
 	if err := d.lock.Truncate(0); err != nil {
-		return fmt.Errorf("write %s: %w", d.lock.Name(), err)
+		return fmt.Errorf("write %s: %w: %s", d.lock.Name(), err, remedy(d.lock.Name(), err))
 	}
 	if _, err := d.lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0); err != nil {
-		return fmt.Errorf("write %s: %w", d.lock.Name(), err)
+		return fmt.Errorf("write %s: %w: %s", d.lock.Name(), err, remedy(d.lock.Name(), err))
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (d *dataDir) readIdentity(cluster, id string, store LogStore) error {
 	if errors.Is(err, os.ErrNotExist) {
 		for _, name := range logNames {
 			if _, err := os.Stat(d.file(name)); err == nil {
-				return fmt.Errorf("data directory %s has a log but no %s: restore that file, or empty the directory to start without memory", d.path, identityFile)
+				return damaged(d.path, d.file(identityFile), fmt.Errorf("the data directory has a log but no %s", identityFile))
 			}
 		}
 		d.id = identity{Format: identityFormat, Cluster: cluster, ID: id, Incarnation: randomHex(), LogStore: store}
@@ -127,50 +127,4 @@ func randomHex() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
 	return hex.EncodeToString(b[:])
-}
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w): restore it from a copy", path, err)
-	}
-	return nil
-}
-
-// writeJSON replaces a file so that a crash leaves the old or the new one.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -57,8 +56,9 @@ func TestHalfAVoteIsNoVoteForSomebodyElse(t *testing.T) {
 		kind := c.kind
 		t.Run(fmt.Sprint(kind, c.fails), func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "log")
-			d, err := openDisk(kind, path, newRaftLog(zap.NewNop()))
+			dir := &dataDir{path: t.TempDir()}
+			path := dir.file(logNames[kind])
+			d, err := openChecked(kind, dir, func(path string) (logDisk, error) { return openDisk(kind, path, newRaftLog(zap.NewNop())) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,6 +94,7 @@ func TestHalfAVoteIsNoVoteForSomebodyElse(t *testing.T) {
 			run := func(s *logStore, f func(tr *raft.InmemTransport)) {
 				_, tr := raft.NewInmemTransport("c")
 				var r *raft.Raft
+				var err error
 				var wg sync.WaitGroup
 				wg.Go(func() { r, err = raft.NewRaft(cfg, nullFSM{}, s, &stableStore{logStore: s}, snaps, tr) })
 				wg.Wait()

@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
 
@@ -22,8 +21,13 @@ const deleteChunk = 256
 
 // disk is where the log, the term and the vote are kept.
 type disk interface {
-	raft.LogStore
+	logDisk
 	raft.StableStore
+}
+
+// logDisk is where the log is kept.
+type logDisk interface {
+	raft.LogStore
 	Close() error
 }
 
@@ -32,7 +36,9 @@ type disk interface {
 // cannot write must not go on winning elections.
 type logStore struct {
 	disk
+	dir   string // the data directory
 	path  string
+	end   *logEnd
 	watch *diskWatch
 	fatal func(error)
 
@@ -43,27 +49,22 @@ type logStore struct {
 var _ raft.MonotonicLogStore = (*logStore)(nil)
 
 func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, watch *diskWatch, log hclog.Logger, fatal func(error)) (*logStore, error) {
-	path := dir.file(logNames[kind])
-	d, err := openDisk(kind, path, log)
+	d, err := openChecked(kind, dir, func(path string) (logDisk, error) { return openDisk(kind, path, log) })
 	if err != nil {
-		return nil, fmt.Errorf("open the log %s: %w: restore it from a copy, or empty the data directory and join the node again", path, err)
+		return nil, err
 	}
 	return &logStore{
-		disk: wrapDisk(dir.path, d), path: path, watch: watch, fatal: fatal, cache: logCache{max: cacheBytes},
+		disk: wrapDisk(dir.path, d), dir: dir.path, path: dir.file(logNames[kind]), end: d.end, watch: watch, fatal: fatal,
+		cache: logCache{max: cacheBytes},
 	}, nil
 }
 
-func openDisk(kind LogStore, path string, log hclog.Logger) (disk, error) {
+func openDisk(kind LogStore, path string, log hclog.Logger) (logDisk, error) {
 	if kind == LogStoreWAL {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return nil, err
 		}
-		meta := new(metadb.BoltMetaDB)
-		w, err := wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(meta))
-		if err != nil {
-			return nil, err
-		}
-		return walDisk{w, meta}, nil
+		return wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(new(walMeta)))
 	}
 	return raftboltdb.New(raftboltdb.Options{
 		Path: path,
@@ -75,15 +76,6 @@ func openDisk(kind LogStore, path string, log hclog.Logger) (disk, error) {
 		MsgpackUseNewTimeFormat: true,
 	})
 }
-
-// walDisk closes the file that raft-wal v0.4.0 keeps its term and vote in, and
-// leaves open: until then nobody else could open it, this process included.
-type walDisk struct {
-	*wal.WAL
-	meta *metadb.BoltMetaDB
-}
-
-func (w walDisk) Close() error { return errors.Join(w.WAL.Close(), w.meta.Close()) }
 
 // IsMonotonic implements raft.MonotonicLogStore: raft-wal takes no gap between
 // entries, so raft empties it when it installs a snapshot.
@@ -108,22 +100,13 @@ func (s *logStore) write(what string, do func() error) error {
 		return nil
 	}
 	s.fatal(fmt.Errorf("the log %s cannot be written (%w): the node stops, since it could not keep what it acknowledges; %s, then start it again",
-		s.path, err, remedy(err)))
+		s.path, err, remedy(s.path, err)))
 	return err
 }
 
-// remedy is what a person can do about a write that failed.
-func remedy(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk is full: make room"
-	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: mount it writable"
-	}
-	return "look at the disk in the kernel's log and replace it if it fails"
-}
-
-// GetLog implements raft.LogStore.
+// GetLog implements raft.LogStore. An entry that is there and cannot be read ends the
+// node, and the goroutine that asked: raft panics where it cannot read what it has
+// to apply.
 func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 	s.mu.RLock()
 	hit := s.cache.get(index)
@@ -132,7 +115,13 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 		*log = *hit
 		return nil
 	}
-	return s.disk.GetLog(index, log)
+	err := s.disk.GetLog(index, log)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	s.fatal(damaged(s.dir, s.fileOf(index), fmt.Errorf("log entry %d: %w", index, err)))
+	runtime.Goexit()
+	return err
 }
 
 // StoreLog implements raft.LogStore.
@@ -215,55 +204,3 @@ func (s *logStore) Set(key, val []byte) error {
 func (s *logStore) SetUint64(key []byte, val uint64) error {
 	return s.write("write the term or the vote", func() error { return s.disk.SetUint64(key, val) })
 }
-
-// logCache holds a run of entries without a gap, the newest there are.
-type logCache struct {
-	max   int
-	bytes int
-	logs  []*raft.Log
-}
-
-func (c *logCache) get(index uint64) *raft.Log {
-	if len(c.logs) == 0 || index < c.logs[0].Index || index-c.logs[0].Index >= uint64(len(c.logs)) {
-		return nil
-	}
-	return c.logs[index-c.logs[0].Index]
-}
-
-func (c *logCache) add(l *raft.Log) {
-	if n := len(c.logs); n > 0 && c.logs[n-1].Index+1 != l.Index {
-		c.reset()
-	}
-	c.logs = append(c.logs, l)
-	c.bytes += logBytes(l)
-	evict := 0
-	for c.bytes > c.max && evict < len(c.logs) {
-		c.bytes -= logBytes(c.logs[evict])
-		c.logs[evict] = nil // the array behind lives on until append moves it
-		evict++
-	}
-	c.logs = c.logs[evict:]
-}
-
-// drop forgets the range. What raft drops is an end or a beginning; anything
-// else forgets everything, which is always right.
-func (c *logCache) drop(lo, hi uint64) {
-	if len(c.logs) == 0 || hi < c.logs[0].Index || lo > c.logs[len(c.logs)-1].Index {
-		return
-	}
-	first := c.logs[0].Index
-	if hi >= c.logs[len(c.logs)-1].Index || lo > first {
-		c.reset()
-		return
-	}
-	for range hi - first + 1 {
-		c.bytes -= logBytes(c.logs[0])
-		c.logs[0] = nil
-		c.logs = c.logs[1:]
-	}
-}
-
-func (c *logCache) reset() { c.logs, c.bytes = nil, 0 }
-
-// logBytes counts an entry with the memory that it costs beside its data.
-func logBytes(l *raft.Log) int { return len(l.Data) + len(l.Extensions) + 128 }

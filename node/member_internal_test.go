@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -157,11 +156,11 @@ func TestNewDirectoryAbstainsUpToItsTerm(t *testing.T) {
 	for _, kind := range []LogStore{LogStoreBolt, LogStoreWAL} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			d, err := openDisk(kind, filepath.Join(t.TempDir(), "log"), newRaftLog(zap.NewNop()))
+			s, err := openTestStore(kind, &dataDir{path: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &logStore{disk: d, watch: newDiskWatch(time.Minute, func(time.Duration, string) {}), fatal: func(error) {}, cache: logCache{max: 1 << 20}}
+			defer s.Close()
 			if err := abstain(s, 7); err != nil {
 				t.Fatal(err)
 			}

@@ -130,9 +130,6 @@ func abstain(s *logStore, term uint64) error {
 	return nil
 }
 
-// keyTerm is raft's for its current term.
-const keyTerm = "CurrentTerm"
-
 // removeCommand is what a person types to remove a member, at another one.
 func (n *Node) removeCommand(id, at string) string {
 	addr := "HOST:PORT"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -49,8 +50,7 @@ func openMemory(path string, joined, closed bool) (*memory, error) {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what is known of the peers, %s: %w: restore it from a copy, "+
-			"or empty the data directory and join the node again", path, err)
+		return nil, damaged(filepath.Dir(path), path, fmt.Errorf("what is known of the peers: %w", err))
 	}
 	return m, nil
 }

@@ -98,6 +98,9 @@ func (n *Node) open() (err error) {
 	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID, n.cfg.LogStore); err != nil {
 		return err
 	}
+	if err := n.roomToStart(); err != nil {
+		return err
+	}
 	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined, n.dir.id.Rejoined || n.cfg.Join && !n.dir.id.Joined); err != nil {
 		return err
 	}

@@ -20,9 +20,10 @@ type stableStore struct {
 	voteTerm uint64 // of the vote that is being written; raft votes on one goroutine
 }
 
-// raft's keys of a vote, and ours: the term in eight bytes, big-endian, and the
-// candidate as raft names it.
+// raft's keys of its term and of a vote, and ours: the term of the vote in eight
+// bytes, big-endian, and the candidate as raft names it.
 const (
+	keyTerm          = "CurrentTerm"
 	keyVoteTerm      = "LastVoteTerm"
 	keyVoteCandidate = "LastVoteCand"
 	keyVote          = "dengine.vote"

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+)
+
+// Create implements raft.SnapshotStore.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+	files, err := s.files.Create(version, index, term, members, membersIndex, trans)
+	if err != nil {
+		return nil, errors.Join(s.explain(err), s.removeHalf(fmt.Sprintf("%d-%d-*", term, index)))
+	}
+	sink := &snapshotSink{SnapshotSink: files, store: s}
+	_, err = sink.Write(snapshotHead(raft.SnapshotMeta{
+		Version: version, ID: sink.ID(), Index: index, Term: term, Configuration: members, ConfigurationIndex: membersIndex,
+	}))
+	if err != nil {
+		return nil, errors.Join(err, sink.Cancel())
+	}
+	return sink, nil
+}
+
+// explain says what can be done about a snapshot that cannot be written. raft tries
+// again after the snapshot interval.
+func (s *snapshotStore) explain(err error) error {
+	return fmt.Errorf("%w: %s; until a snapshot can be written the log grows, and the node tries again",
+		err, remedy(filepath.Join(s.path, snapshotState), err))
+}
+
+// removeHalf removes what snapshots that never became whole have left, by the
+// pattern of their names.
+func (s *snapshotStore) removeHalf(pattern string) error {
+	halves, err := filepath.Glob(filepath.Join(s.path, pattern+halfSnapshot))
+	if err != nil { // the pattern is ours
+		panic(err)
+	}
+	for _, half := range halves {
+		// A sink that failed keeps its file open, and with it the room.
+		_ = os.Truncate(filepath.Join(half, snapshotState), 0) // there may be none
+		if err := os.RemoveAll(half); err != nil {
+			return fmt.Errorf("remove what is left of a snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// snapshotSink writes one snapshot.
+type snapshotSink struct {
+	raft.SnapshotSink
+	store *snapshotStore
+}
+
+// Write implements raft.SnapshotSink.
+func (s *snapshotSink) Write(b []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(b)
+	if err != nil {
+		err = s.store.explain(err)
+	}
+	return n, err
+}
+
+// Close implements raft.SnapshotSink.
+func (s *snapshotSink) Close() error {
+	err := s.SnapshotSink.Close()
+	if err == nil {
+		return nil
+	}
+	return errors.Join(s.store.explain(err), s.store.removeHalf(s.ID()))
+}
+
+// Cancel implements raft.SnapshotSink. raft's own removes nothing where the disk is
+// full, since it first writes out what it still holds.
+func (s *snapshotSink) Cancel() error {
+	_ = s.SnapshotSink.Cancel()
+	return s.store.removeHalf(s.ID())
+}
