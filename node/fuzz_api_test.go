@@ -58,6 +58,7 @@ func FuzzAPI(f *testing.F) {
 		"PUT /kv/a HTTP/1.1\r\nHost: x\r\nDengine-Session: 00000000000000000000000000000000\r\nDengine-Sequence: 1\r\nContent-Length: 0\r\n\r\n",
 		"POST /dengine/session HTTP/1.1\r\nHost: x\r\nDengine-Session: new\r\nContent-Length: 0\r\n\r\n",
 		"GET http://x HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PUT /kv/a HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 20<<10) + "\r\n\r\n",
 		"GET http://x?/kv/a HTTP/1.1\r\nHost: x\r\n\r\n",
 		"HEAD /kv/missing HTTP/1.0\r\nConnection: keep-alive\r\n\r\nHEAD /kv HTTP/1.0\r\n\r\n",
 	} {

@@ -83,9 +83,10 @@ func readBody(r *bufio.Reader, q *http.Request) ([]byte, error) {
 	}
 	body, err := io.ReadAll(httputil.NewChunkedReader(r))
 	for line := "."; err == nil && line != "\r\n" && line != "\n"; { // trailers, and the end of them
-		if line, err = r.ReadString('\n'); err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+		line, err = r.ReadString('\n')
+	}
+	if err == io.EOF { // the last chunk was there, and with it the whole body (RFC 9112, 8)
+		err = nil
 	}
 	var network net.Error
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &network) {
