@@ -15,6 +15,7 @@ import (
 func FuzzSettings(f *testing.F) {
 	f.Add("name = \"file\"\ncount = 2\nwait_time = \"2s\"\non = true\nratio = 0.5\npeers = [\"f1\", {b = \"2\", a = 1}]\n", "", "")
 	f.Add("size = \"3KiB\"\nbig = 18446744073709551615\n[[peers]]\na = 1979-05-27\n", "a\x07b\"\\", "e1; e2;")
+	f.Add("count = 3\n", "a\x07\v\"\\\x00", "e\x07")
 	f.Add("count = [1, 2]\nname = []\nratio = nan\n", "", "")
 	f.Add("name = \"\\u0000\\U0001F600\"\npeers = ['a=b,c']", "\x7f", ";")
 	file := filepath.Join(f.TempDir(), "t.toml")
