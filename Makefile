@@ -46,15 +46,16 @@ bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20
 	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
 	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 
-lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf
+lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf; bench/compare, a module of its own, is vetted too
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi
 	$(GO) vet $(PKGS)
+	$(GO) -C bench/compare vet ./...
 	$(STATICCHECK) $(PKGS)
 
+# FUZZTIME=10m for each target, and FUZZ=Cursor, a part of their names, choose.
 FUZZTIME ?= 10s
-fuzz: ## each fuzz target for FUZZTIME
-	@for t in node/internal/kv:DecodeEntry node/internal/kv:ReadSnapshot node:Cursor lb:AnswerHead; do \
-		$(GO) test -run '^$$' -fuzz "^Fuzz$${t#*:}$$" -fuzztime $(FUZZTIME) ./$${t%:*} || exit 1; done
+fuzz: ## every fuzz target that there is for FUZZTIME
+	@GO=$(GO) .ci/fuzz $(FUZZTIME) $(FUZZ)
 
 clean:
 	rm -rf $(BIN)

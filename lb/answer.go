@@ -99,6 +99,9 @@ func (a *answer) parse(b []byte, isHead bool) error {
 	if len(line) > 13 {
 		a.reason = line[13:]
 	}
+	if hasControl(a.reason) { // a line end in it would be a header to some clients
+		return fmt.Errorf("%w: status line", errBadAnswer)
+	}
 	a.fields = fields
 	http11 := line[7] == '1'
 

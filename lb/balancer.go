@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/edge"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 )
@@ -29,6 +30,7 @@ type Balancer struct {
 	admin    *fasthttp.Server
 	adminLn  net.Listener
 	stats    *stats
+	metrics  *prometheus.Registry
 	started  time.Time
 
 	exchanges sync.Pool
@@ -82,6 +84,7 @@ func New(cfg Config, log *zap.Logger) (*Balancer, error) {
 		log: log, adminLn: adminLn, stats: newStats(), started: time.Now(),
 		overdue: make(chan struct{}), drain: make(chan struct{}),
 	}
+	b.metrics = newMetrics(b)
 	b.exchanges.New = func() any { return new(exchange) }
 	b.streams.New = func() any { return new(bodyStream) }
 	b.ctx, b.cancel = context.WithCancel(context.Background())

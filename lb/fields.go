@@ -37,13 +37,18 @@ func (s *fieldScanner) next() bool {
 		return false
 	}
 	s.name, s.value = line[:colon], trimSpace(line[colon+1:])
-	for _, c := range s.value {
+	s.bad = hasControl(s.value)
+	return !s.bad
+}
+
+// hasControl says whether a value holds a control character other than a tab.
+func hasControl(b []byte) bool {
+	for _, c := range b {
 		if c < ' ' && c != '\t' || c == 0x7f {
-			s.bad = true
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // is compares the name with a lower-case one.

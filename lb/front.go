@@ -37,7 +37,8 @@ type front struct {
 	handle fasthttp.RequestHandler
 	stats  *stats
 
-	open atomic.Int64 // clients' connections
+	open    atomic.Int64  // clients' connections
+	stopped chan struct{} // closed when no more are accepted
 
 	mu      sync.Mutex
 	limits  edge.Limits
@@ -62,7 +63,7 @@ type generation struct {
 }
 
 func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle fasthttp.RequestHandler) *front {
-	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]*guest), linger: make(chan struct{}, lingering)}
+	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]*guest), stopped: make(chan struct{}), linger: make(chan struct{}, lingering)}
 	f.current = f.newGeneration(l)
 	return f
 }
@@ -103,7 +104,11 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 	return g
 }
 
-// accept hands connections on until the listener is closed.
+// acceptPause is how long the front waits after it could not accept: where there is
+// no room, some must be given back first.
+const acceptPause = 10 * time.Millisecond
+
+// accept hands connections on until stop.
 func (f *front) accept() error {
 	for {
 		c, err := f.ln.Accept()
@@ -112,7 +117,10 @@ func (f *front) accept() error {
 			return nil
 		case passing(err):
 			f.log.Warn("cannot accept a connection", zap.Error(err))
-			time.Sleep(10 * time.Millisecond) // where there is no room, some must be given back first
+			select {
+			case <-time.After(acceptPause):
+			case <-f.stopped:
+			}
 			continue
 		case err != nil:
 			return fmt.Errorf("accept: %w", err)
@@ -238,10 +246,16 @@ func (f *front) reload(l edge.Limits) {
 	f.older, f.current = busy, f.newGeneration(l)
 }
 
-// shutdown takes no more connections, closes idle ones, and waits for the rest
-// until ctx ends.
-func (f *front) shutdown(ctx context.Context) error {
+// stop ends accept. It is called once.
+func (f *front) stop() {
+	close(f.stopped)
 	_ = f.ln.Close()
+}
+
+// shutdown takes no more connections, closes idle ones, and waits for the rest
+// until ctx ends. It is called once.
+func (f *front) shutdown(ctx context.Context) error {
+	f.stop()
 	// The servers count a connection that never carried a request as busy for 5 s.
 	unused := time.AfterFunc(unusedGrace, func() { f.cut(func(used bool) bool { return !used }) })
 	defer unused.Stop()

@@ -41,8 +41,8 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 			}
 		case 'd':
 			if s.is(minIndexName) && len(s.value) > 0 {
-				n, err := fasthttp.ParseUint(s.value)
-				w.own, w.odd = max(w.own, uint64(max(n, 0))), w.odd || err != nil
+				n, err := strconv.ParseUint(string(s.value), 10, 64) // as nodes read it
+				w.own, w.odd = max(w.own, n), w.odd || err != nil
 			}
 		case 'u':
 			if s.is("upgrade") {

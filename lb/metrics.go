@@ -2,11 +2,13 @@ package lb
 
 import (
 	"bytes"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
 )
 
@@ -113,13 +115,18 @@ func flag(b bool) float64 {
 	return 0
 }
 
+// newMetrics holds the balancer's metrics, and those of the process that it is.
+func newMetrics(b *Balancer) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector{b}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+			collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)})))
+	return reg
+}
+
 // metricsText is everything in Prometheus' text format, and its content type.
 func (b *Balancer) metricsText() ([]byte, string, error) {
-	reg := prometheus.NewRegistry()
-	if err := reg.Register(collector{b}); err != nil {
-		return nil, "", err
-	}
-	families, err := reg.Gather()
+	families, err := b.metrics.Gather()
 	if err != nil {
 		return nil, "", err
 	}

@@ -247,7 +247,8 @@ func TestAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatalf("metrics: %v", err)
 	}
-	for _, name := range []string{"dengine_lb_requests_total", "dengine_lb_held_requests", "dengine_lb_backend_up", "dengine_lb_request_duration_seconds", "dengine_lb_retries_total"} {
+	for _, name := range []string{"dengine_lb_requests_total", "dengine_lb_held_requests", "dengine_lb_backend_up", "dengine_lb_request_duration_seconds", "dengine_lb_retries_total",
+		"go_goroutines", "go_gc_heap_live_bytes", "process_open_fds", "process_resident_memory_bytes"} {
 		if families[name] == nil {
 			t.Errorf("%s is missing", name)
 		}

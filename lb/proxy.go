@@ -69,13 +69,13 @@ func (b *Balancer) abandon(x *exchange) {
 func (b *Balancer) prepare(x *exchange) bool {
 	ctx, cfg := x.ctx, &x.set.cfg
 	h := &ctx.Request.Header
+	target := originForm(h.RequestURI())
+	x.isHead = h.IsHead()
+	x.class = x.set.routes.classify(h.Method(), target, b.registry.view.Load().dengine)
 	if why := x.hw.scan(h); why != "" {
 		refuse(x, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true, Message: why})
 		return false
 	}
-	target := originForm(h.RequestURI())
-	x.isHead = h.IsHead()
-	x.class = x.set.routes.classify(h.Method(), target, b.registry.view.Load().dengine)
 	x.readBy = x.start.Add(cfg.ReadTimeout)
 	x.holdUntil = x.start.Add(cfg.HoldTimeout)
 	if x.class == classRead && x.readBy.Before(x.holdUntil) {

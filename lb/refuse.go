@@ -24,7 +24,7 @@ const statusClientLeft = 499
 
 // stampOutcome says what became of a request that package edge answered.
 func stampOutcome(ctx *fasthttp.RequestCtx, handled bool) {
-	if ctx.IsGet() || ctx.IsHead() || ctx.IsOptions() {
+	if (ctx.IsGet() || ctx.IsHead() || ctx.IsOptions()) && !edge.Unread(&ctx.Request.Header) {
 		return
 	}
 	outcome := outcomeNotApplied

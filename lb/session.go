@@ -33,6 +33,9 @@ const (
 	// sessionRefusedPause is how long a cluster that has no room for a session, or
 	// does not know of sessions after all, is left alone.
 	sessionRefusedPause = 5 * time.Second
+	// longestSession is the longest timeout that a node may set. Where one says
+	// more, the session is renewed as if it had said this.
+	longestSession = 24 * time.Hour
 )
 
 // session is one session of this balancer with the cluster.
@@ -289,7 +292,7 @@ func readSession(body []byte) (*session, error) {
 	if id, err := hex.DecodeString(a.Session); err != nil || len(id) != 16 {
 		return nil, errors.New("read the new session: its id is not 32 hexadecimal digits")
 	}
-	timeout := time.Duration(a.TimeoutMS) * time.Millisecond
+	timeout := time.Duration(min(a.TimeoutMS, longestSession.Milliseconds())) * time.Millisecond
 	if a.Window == 0 || timeout < time.Millisecond {
 		return nil, errors.New("read the new session: window and timeout must be positive")
 	}

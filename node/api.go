@@ -133,7 +133,7 @@ func methodNotAllowed(allow string) *edge.Problem {
 func (n *Node) stampEdge(ctx *fasthttp.RequestCtx, handled bool) {
 	ctx.Response.Header.Set(healthcheck.HeaderNode, n.cfg.ID)
 	n.stampIndex(ctx, n.appliedIndex())
-	if ctx.IsGet() || ctx.IsHead() {
+	if (ctx.IsGet() || ctx.IsHead()) && !edge.Unread(&ctx.Request.Header) {
 		return
 	}
 	outcome := OutcomeNotApplied

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/hex"
+	"regexp"
 	"sync/atomic"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -86,7 +87,8 @@ func boolean(b bool) float64 {
 // serveMetrics answers /metrics in Prometheus' text format.
 func (n *Node) serveMetrics() fasthttp.RequestHandler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collector{n}, collectors.NewGoCollector(),
+	reg.MustRegister(collector{n}, collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)})),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	format := expfmt.NewFormat(expfmt.TypeTextPlain)
 	return func(ctx *fasthttp.RequestCtx) {

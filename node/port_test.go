@@ -14,7 +14,7 @@ import (
 )
 
 // openPort opens a Raft port that has no node behind it.
-func openPort(t *testing.T, id, run string) *raftPort {
+func openPort(t testing.TB, id, run string) *raftPort {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.RaftListen = id, "127.0.0.1:0"

@@ -60,6 +60,22 @@ func (c *cluster) detected(suspicions, elections int) {
 	}
 }
 
+// succeeded waits until another node than l leads, in a later term than that, and
+// returns its term.
+func (c *cluster) succeeded(l int, term uint64, what string) (next uint64) {
+	c.t.Helper()
+	harness.Eventually(c.t, what, func() error {
+		for _, i := range c.others(l) {
+			if r := c.nodes[i].Report(); r.Primary && r.Term > term {
+				next = r.Term
+				return nil
+			}
+		}
+		return fmt.Errorf("none yet")
+	})
+	return next
+}
+
 // stable is for tests in which the leader is to stay: on a machine as busy as one
 // that runs tests the usual heartbeat timeout may pass.
 func stable(cfg *node.Config) {
@@ -96,14 +112,7 @@ func TestDroppedPacketsAreNoCrash(t *testing.T) {
 					relays[f][l].cut("W")
 				}
 			}
-			harness.Eventually(t, "an election by the heartbeat timeout", func() error {
-				for _, f := range c.others(l) {
-					if r := c.nodes[f].Report(); r.Primary && r.Term > term {
-						return nil
-					}
-				}
-				return fmt.Errorf("none yet")
-			})
+			c.succeeded(l, term, "an election by the heartbeat timeout")
 			c.detected(0, 0)
 		})
 	}
@@ -177,14 +186,9 @@ func TestCrashIsDetected(t *testing.T) {
 			c, relays, l := watched(t, n, stable)
 			term := c.nodes[l].Report().Term
 			c.crashed(relays, l)
-			harness.Eventually(t, "the next leader", func() error {
-				for _, f := range c.others(l) {
-					if r := c.nodes[f].Report(); r.Primary && r.Term == term+1 {
-						return nil
-					}
-				}
-				return fmt.Errorf("none yet")
-			})
+			if next := c.succeeded(l, term, "the next leader"); next != term+1 {
+				t.Errorf("it leads in term %d, after %d", next, term)
+			}
 			c.detected(n, 1)
 		})
 	}
@@ -211,14 +215,9 @@ func TestFailedLeaderIsReplaced(t *testing.T) {
 	if err := failed.Close(); err != nil {
 		t.Log(err) // one that has failed waits only shortly for raft
 	}
-	harness.Eventually(t, "the next leader", func() error {
-		for _, f := range c.others(l) {
-			if r := c.nodes[f].Report(); r.Primary && r.Term == term+1 {
-				return nil
-			}
-		}
-		return fmt.Errorf("none yet")
-	})
+	if next := c.succeeded(l, term, "the next leader"); next != term+1 {
+		t.Errorf("it leads in term %d, after %d", next, term)
+	}
 	c.detected(3, 1)
 	runtime.KeepAlive(failed) // else the garbage collector may close what it has left open
 }
@@ -251,14 +250,7 @@ func TestStrangerOnTheLeadersPort(t *testing.T) {
 		relays[f][l].cut("RCW")
 		relays[l][f].cut("RCW")
 	}
-	harness.Eventually(t, "an election by the heartbeat timeout", func() error {
-		for _, f := range c.others(l) {
-			if r := c.nodes[f].Report(); r.Primary && r.Term > term {
-				return nil
-			}
-		}
-		return fmt.Errorf("none yet")
-	})
+	c.succeeded(l, term, "an election by the heartbeat timeout")
 	c.detected(0, 0)
 }
 
@@ -317,14 +309,7 @@ func TestCrashDetectionOff(t *testing.T) {
 	l := c.leader()
 	term := c.nodes[l].Report().Term
 	c.crashed(relays, l)
-	harness.Eventually(t, "an election by the heartbeat timeout", func() error {
-		for _, f := range c.others(l) {
-			if r := c.nodes[f].Report(); r.Primary && r.Term > term {
-				return nil
-			}
-		}
-		return fmt.Errorf("none yet")
-	})
+	c.succeeded(l, term, "an election by the heartbeat timeout")
 	c.detected(0, 0)
 	if _, _, why := c.nodes[l].Opinion(c.configs[c.others(l)[0]].ID, "n1", term); !strings.Contains(why, "no part") {
 		t.Errorf("a suspicion is answered with %q", why)

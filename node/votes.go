@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -45,19 +46,38 @@ func pastEnded(ask func() error) error {
 
 // wanted refuses a TimeoutNow of another than the leader. One that was stopped
 // while it handed over may send it when somebody else leads for long; raft would
-// call an election in which voters forget their patience with that one.
+// call an election in which voters forget their patience with that one. It refuses
+// too what only a stranger sends, an append with an entry that is none: raft looks
+// into every entry, and would panic.
 func (t *transport) wanted(rpc raft.RPC) bool {
-	q, ok := rpc.Command.(*raft.TimeoutNowRequest)
-	if !ok {
-		return true
-	}
-	if r := t.raft.Load(); r != nil {
-		if _, leader := r.LeaderWithID(); leader == raft.ServerID(q.ID) && r.State() == raft.Follower {
-			return true
+	var err error
+	switch q := rpc.Command.(type) {
+	case *raft.TimeoutNowRequest:
+		if !t.follows(raft.ServerID(q.ID)) {
+			err = errNotItsLeader
+		}
+	case *raft.AppendEntriesRequest:
+		if slices.Contains(q.Entries, nil) {
+			err = errNoEntry
 		}
 	}
-	rpc.Respond(nil, errNotItsLeader)
-	return false
+	if err != nil {
+		rpc.Respond(nil, err)
+	}
+	return err == nil
 }
 
-var errNotItsLeader = errors.New("this node does not follow the one that hands leadership over")
+// follows says whether this node follows a leader.
+func (t *transport) follows(id raft.ServerID) bool {
+	r := t.raft.Load()
+	if r == nil {
+		return false
+	}
+	_, leader := r.LeaderWithID()
+	return leader == id && r.State() == raft.Follower
+}
+
+var (
+	errNotItsLeader = errors.New("this node does not follow the one that hands leadership over")
+	errNoEntry      = errors.New("an append with an entry that is none: its sender is no node of this cluster")
+)

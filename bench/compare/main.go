@@ -36,19 +36,15 @@ type options struct {
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.IntVar(&o.seconds, "seconds", 5, "length of each measurement, after a second of warm-up")
 	f.IntVar(&o.runs, "runs", 5, "rounds: everything is measured once in each, and the medians count")
 	f.StringVar(&o.only, "only", "", "what to measure, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail where a ratio or a figure is not as promised")
 	f.StringVar(&o.out, "out", filepath.Join("bench", "results", "reads.json"), "file for the results")
-	if err := f.Parse(args); err != nil {
+	if err := benchmark.ParseFlags(f, args, stderr); err != nil {
 		return o, err
 	}
-	switch {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("%q: only flags are known; see --help", f.Arg(0))
-	case o.seconds < 1 || o.runs < 1:
+	if o.seconds < 1 || o.runs < 1 {
 		return o, fmt.Errorf("--seconds %d, --runs %d: want at least 1 of each", o.seconds, o.runs)
 	}
 	return o, nil
@@ -59,21 +55,17 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 const moreGarbage = 400
 
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if err == nil {
-		var groups []group
-		if groups, err = benchmark.Choose(o.only, readGroups(), func(g group) string { return g.name }); err == nil {
-			debug.SetGCPercent(moreGarbage)
-			defer harness.Cleanup()
-			return harness.Main(stderr, func(p *harness.Program) {
-				if err := measure(p, o, groups, stdout); err != nil {
-					p.Fatal(err)
-				}
-			})
+	return benchmark.Run("compare", stderr, func() (func(*harness.Program) error, error) {
+		o, err := parse(args, stderr)
+		if err != nil {
+			return nil, err
 		}
-	}
-	fmt.Fprintln(stderr, "compare:", err)
-	return 2
+		groups, err := benchmark.Choose(o.only, readGroups(), func(g group) string { return g.name })
+		return func(p *harness.Program) error {
+			debug.SetGCPercent(moreGarbage)
+			return measure(p, o, groups, stdout)
+		}, err
+	})
 }
 
 // measure runs every group in every round, one after the other, and reports.

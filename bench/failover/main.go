@@ -33,7 +33,6 @@ type options struct {
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("failover", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.IntVar(&o.kills, "kills", 0, "attempts for each fault; 0: as many as each one has by default")
 	f.IntVar(&o.rivalKills, "rival-kills", 5, "attempts for each fault through other proxies, at most")
 	f.StringVar(&o.faults, "fault", "", "faults to cause, separated by commas; empty: all")
@@ -41,30 +40,18 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.limits, "limits", false, "fail also where a stall is over its limit")
 	f.StringVar(&o.out, "out", filepath.Join("bench", "results", "failover.json"), "file for the results")
 	f.StringVar(&o.testdata, "testdata", "testdata", "folder of the proxies' configurations")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("%q: only flags are known; see --help", f.Arg(0))
-	}
-	return o, nil
+	return o, benchmark.ParseFlags(f, args, stderr)
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if err == nil {
-		var setups []failover.Setup
-		if setups, err = plan(o); err == nil {
-			defer harness.Cleanup()
-			return harness.Main(stderr, func(p *harness.Program) {
-				if err := measure(p, o, setups, stdout); err != nil {
-					p.Fatal(err)
-				}
-			})
+	return benchmark.Run("failover", stderr, func() (func(*harness.Program) error, error) {
+		o, err := parse(args, stderr)
+		if err != nil {
+			return nil, err
 		}
-	}
-	fmt.Fprintln(stderr, "failover:", err)
-	return 2
+		setups, err := plan(o)
+		return func(p *harness.Program) error { return measure(p, o, setups, stdout) }, err
+	})
 }
 
 // measure runs every setup, one after the other, and reports.

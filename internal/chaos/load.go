@@ -9,18 +9,21 @@ import (
 	"github.com/dengine/dengine/internal/once"
 )
 
-// Profile is how much a load does. All must be positive.
+// Profile is how much a load does. All must be positive unless it says otherwise.
 type Profile struct {
 	Keys      int // registers
 	Balancer  int // clients of the balancer
 	Direct    int // clients of each node
 	PerSecond int // requests of all clients together, at most; each waits for its answer
+	// Reconnect is the share of clients that close their connection after each
+	// request, one of so many; 0: none does.
+	Reconnect int
 }
 
 // DefaultProfile is enough for 300 operations a second, though what followers
 // refuse is none.
 func DefaultProfile() Profile {
-	return Profile{Keys: 24, Balancer: 6, Direct: 3, PerSecond: 900}
+	return Profile{Keys: 24, Balancer: 6, Direct: 3, PerSecond: 900, Reconnect: 4}
 }
 
 // answerTimeout is for one request: longer than a read or an election takes, and
@@ -79,7 +82,14 @@ func (l *load) start(seed uint64, targets []target) {
 			}
 			l.wg.Go(func() {
 				defer c.http.Close()
-				l.pace(between(c.random, 0, pause), pause, c.act)
+				act := c.act
+				if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
+					act = func() {
+						c.act()
+						c.http.Close()
+					}
+				}
+				l.pace(between(c.random, 0, pause), pause, act)
 			})
 		}
 	}

@@ -28,6 +28,7 @@ type Row struct {
 	Unknown    int
 	Elections  uint64 // terms that began
 	Faults     int
+	Levels     string // what the processes held, and whether that levelled out
 	Verdict    string
 	Evidence   string         // folder
 	Reasons    map[string]int // of what was refused or failed; not_leader aside
@@ -74,6 +75,9 @@ func WriteTable(w io.Writer, rows []Row) error {
 			if r.Evidence != "" {
 				fmt.Fprintf(&notes, "; evidence in %s", r.Evidence)
 			}
+		}
+		if r.Levels != "" {
+			fmt.Fprintf(&notes, "\n- round %d: %s", i+1, r.Levels)
 		}
 		cells = append(cells, append(line, verdict))
 		for _, why := range slices.Sorted(maps.Keys(r.Reasons)) {

@@ -44,6 +44,7 @@ type round struct {
 	begin  uint64  // term
 	leased float64 // reads that nodes answered under a lease, most at once
 	events []event
+	leaks  *leakWatch
 	done   bool
 }
 
@@ -55,6 +56,8 @@ func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	r := &round{s: s, c: c, load: newLoad(s.Load, s.Promise, fmt.Sprintf("%s-%x-", s.Fault.Name, s.Seed))}
 	t.Cleanup(func() { r.end(t) })
 	r.begin = r.term()
+	r.leaks = watchLeaks(c, lookEvery)
+	t.Cleanup(r.leaks.stop)
 	r.load.start(s.Seed, r.targets())
 	harness.Eventually(t, "a load", func() error { return r.load.lacks(s.Load.Keys) })
 	before, since := r.load.operations(), time.Now()
@@ -62,6 +65,7 @@ func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	rate := float64(r.load.operations()-before) / time.Since(since).Seconds()
 	r.hurt(t)
 	r.load.stop()
+	r.leaks.stop()
 	row := r.row(rate)
 	r.judge(t, &row)
 	r.done = true
@@ -97,10 +101,13 @@ func (r *round) hurt(t harness.T) {
 
 // judge gives the verdict, and keeps the evidence where it is bad.
 func (r *round) judge(t harness.T, row *Row) {
-	key := ""
+	key, grew := "", ""
+	row.Levels, grew = r.leaks.judge()
 	switch f := r.s.Promise.check(r.load.ops, patience); {
 	case f != nil:
 		key, row.Verdict = f.Key, fmt.Sprintf("%s: %s", f.Key, f.What)
+	case grew != "":
+		row.Verdict = grew
 	case r.s.Promise.Level == "lease" && r.leased == 0:
 		row.Verdict = "no read was answered under a lease: nothing was tried"
 	default:

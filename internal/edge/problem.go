@@ -44,6 +44,10 @@ func (p *Problem) Write(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(body)
 }
 
+// Unread says that the head of a request could not be read. Its method is not known
+// then, though the parser gives GET.
+func Unread(h *fasthttp.RequestHeader) bool { return len(h.RawHeaders()) == 0 }
+
 // FromReadError names what was wrong with a request that could not be read.
 func FromReadError(err error, l Limits) *Problem {
 	bad := func(msg string) *Problem {

@@ -122,6 +122,9 @@ func (s *Set) Load(lookupEnv func(string) (string, bool)) error {
 		if !ok {
 			continue
 		}
+		if _, isList := e.Value.(list); !isList && len(values) != 1 {
+			return fmt.Errorf("%s: %s: must be a single value", s.file, key(e.Name))
+		}
 		e.reset()
 		e.origin = s.file
 		for _, one := range values {

@@ -25,18 +25,15 @@ type config struct {
 	peers []string
 }
 
-// load runs a program (one at a time: cli keeps its help flag in a global) with these arguments and environment, and returns what is
-// in force and what Print says.
-func load(t *testing.T, env map[string]string, args ...string) (config, string, error) {
-	t.Helper()
-	c := config{name: "default", count: 1, wait: time.Second, size: 1 << 20, peers: []string{"d"}}
+// settings names them all.
+func (c *config) settings() []settings.Setting {
 	text := func(s string) (string, error) {
 		if s == "bad" {
 			return "", fmt.Errorf("%q is not a peer", s)
 		}
 		return s, nil
 	}
-	set := settings.New("T", []settings.Setting{
+	return []settings.Setting{
 		{Name: "name", Value: settings.String(&c.name)},
 		{Name: "count", Value: settings.Int(&c.count)},
 		{Name: "big", Value: settings.Int(&c.big)},
@@ -45,7 +42,15 @@ func load(t *testing.T, env map[string]string, args ...string) (config, string, 
 		{Name: "wait-time", Value: settings.Duration(&c.wait)},
 		{Name: "size", Value: settings.Bytes(&c.size)},
 		{Name: "peers", Value: settings.List(&c.peers, text, func(s string) string { return s })},
-	})
+	}
+}
+
+// load runs a program (one at a time: cli keeps its help flag in a global) with these arguments and environment, and returns what is
+// in force and what Print says.
+func load(t *testing.T, env map[string]string, args ...string) (config, string, error) {
+	t.Helper()
+	c := config{name: "default", count: 1, wait: time.Second, size: 1 << 20, peers: []string{"d"}}
+	set := settings.New("T", c.settings())
 	var out bytes.Buffer
 	var err error
 	app := &cli.App{
@@ -124,6 +129,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		{file: "wait_time = 5\n", says: []string{"wait_time", `"5"`, "300ms"}},
 		{file: "wait-time = \"1s\"\nwait_time = \"2s\"\n", says: []string{"wait_time", "twice"}},
 		{file: "a = \n", says: []string{"line 1"}},
+		{file: "count = [1, 2]\n", says: []string{"count", "single value"}},
+		{file: "count = []\n", says: []string{"count", "single value"}},
+		{file: "ratio = nan\n", says: []string{"ratio", "number"}},
 		{file: "peers = [\"bad\"]\n", says: []string{"peers", "not a peer"}},
 		{env: map[string]string{"T_BIG": "-1"}, says: []string{"T_BIG", `"-1"`}},
 		{env: map[string]string{"T_SIZE": "3 apples"}, says: []string{"T_SIZE", "8MiB"}},

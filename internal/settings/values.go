@@ -3,9 +3,11 @@ package settings
 import (
 	"flag"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // value reads and prints a setting through two functions.
@@ -36,11 +38,27 @@ func (l list) lines() string {
 	return "[\n  " + strings.Join(l.all(), ",\n  ") + ",\n]"
 }
 
+// quote writes a text as a TOML string. Go's own escapes are not all TOML's.
+func quote(s string) string {
+	b := []byte{'"'}
+	for _, r := range s {
+		switch {
+		case r == '"', r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < ' ', r == 0x7f:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return string(append(b, '"'))
+}
+
 // String is any text.
 func String(p *string) flag.Value {
 	return value{
 		set: func(s string) error { *p = s; return nil },
-		get: func() string { return strconv.Quote(*p) },
+		get: func() string { return quote(*p) },
 	}
 }
 
@@ -54,7 +72,7 @@ func Parsed[T any](p *T, parse func(string) (T, error), format func(T) string) f
 			}
 			return err
 		},
-		get: func() string { return strconv.Quote(format(*p)) },
+		get: func() string { return quote(format(*p)) },
 	}
 }
 
@@ -94,7 +112,7 @@ func Float(p *float64) flag.Value {
 	return value{
 		set: func(s string) error {
 			f, err := strconv.ParseFloat(s, 64)
-			if err != nil {
+			if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 				return fmt.Errorf("%q: want a number", s)
 			}
 			*p = f
@@ -115,7 +133,7 @@ func Duration(p *time.Duration) flag.Value {
 			*p = d
 			return nil
 		},
-		get: func() string { return strconv.Quote(p.String()) },
+		get: func() string { return quote(p.String()) },
 	}
 }
 
@@ -129,7 +147,7 @@ func Bytes[T int | int64](p *T) flag.Value {
 			}
 			return err
 		},
-		get: func() string { return strconv.Quote(formatBytes(int64(*p))) },
+		get: func() string { return quote(formatBytes(int64(*p))) },
 	}
 }
 
@@ -168,7 +186,7 @@ func List[T any](p *[]T, parse func(string) (T, error), format func(T) string) f
 	all := func() []string {
 		out := make([]string, len(*p))
 		for i, v := range *p {
-			out[i] = strconv.Quote(format(v))
+			out[i] = quote(format(v))
 		}
 		return out
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/dengine/dengine/node/internal/kv"
@@ -193,9 +194,19 @@ func FuzzDecodeEntry(f *testing.F) {
 		if b := encode(&e); !bytes.Equal(b, data) {
 			t.Errorf("%x decodes and encodes to %x", data, b)
 		}
+		// A node that restored a snapshot makes of the entry what the others do, now
+		// and of the snapshot after it.
 		m := full()
-		m.Apply(8, e.Term, &e, nil)
-		if _, err := kv.ReadSnapshot(bytes.NewReader(snapshot(t, m))); err != nil {
+		restored, err := kv.ReadSnapshot(bytes.NewReader(snapshot(t, m)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := m.Apply(8, e.Term, &e, nil), restored.Apply(8, e.Term, &e, nil)
+		if !reflect.DeepEqual(here, there) || m.View().Hash() != restored.View().Hash() {
+			t.Errorf("%x does %+v, and %+v after a restore", data, here, there)
+		}
+		again, err := kv.ReadSnapshot(bytes.NewReader(snapshot(t, m)))
+		if err != nil || again.View().Hash() != m.View().Hash() {
 			t.Errorf("%x makes a state that cannot be restored: %v", data, err)
 		}
 	})
