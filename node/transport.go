@@ -67,7 +67,7 @@ func (t *transport) forward() {
 				commit = boundCommit(a)
 			}
 			if t.deliver(rpc) && appends {
-				t.contact.noteAppend(a.Term, commit, time.Now())
+				t.contact.noteAppend(a.Term, commit, clock())
 			}
 		case <-t.closed:
 			return
@@ -193,7 +193,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, arg
 	if replicates {
 		t.awaitPeer(id, args.Term)
 	}
-	sent := time.Now()
+	sent := clock()
 	err := t.NetworkTransport.AppendEntries(id, addr, args, resp)
 	if replicates {
 		t.noteReached(id, err)
@@ -251,7 +251,7 @@ func (t *transport) noteReached(id raft.ServerID, err error) {
 		delete(t.away, id)
 		return
 	}
-	t.away[id] = time.Now()
+	t.away[id] = clock()
 }
 
 // TimeoutNow implements raft.Transport.
@@ -296,7 +296,7 @@ func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a
 		return err
 	}
 	t.awaitPeer(id, args.Term)
-	sent := time.Now()
+	sent := clock()
 	err := t.NetworkTransport.InstallSnapshot(id, addr, args, resp, data)
 	t.noteReached(id, err)
 	if err == nil && resp.Term == args.Term {

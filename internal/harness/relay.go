@@ -190,35 +190,46 @@ func (r *relay) carry(c net.Conn) {
 		})
 	}
 	r.wg.Go(func() {
-		err := r.pump(c, back, link{r.node, caller}, nil, gone)
+		err := r.pump(c, back, Link{r.node, caller}, nil, gone)
 		if r.nodeDied() {
 			r.shut() // before the caller learns of the end, so that whoever looks finds the port refusing
 		}
 		end(err)
 	})
-	end(r.pump(back, c, link{caller, r.node}, head, gone))
+	end(r.pump(back, c, Link{caller, r.node}, head, gone))
 }
 
 // pump copies what passes the link until the source ends, and then until the end
 // itself would pass.
-func (r *relay) pump(dst io.Writer, src io.Reader, l link, head []byte, gone <-chan struct{}) error {
+func (r *relay) pump(dst io.Writer, src io.Reader, l Link, head []byte, gone <-chan struct{}) error {
 	buf := append(make([]byte, 0, 32<<10), head...)
-	for {
-		if !r.net.pass(l, gone, r.done) {
-			return nil
+	var ended error
+	for ended == nil {
+		if err := r.net.pass(l, gone, r.done); err != nil {
+			return lost(err)
 		}
 		if _, err := dst.Write(buf); err != nil {
 			return err
 		}
-		n, err := src.Read(buf[:cap(buf)])
+		var n int
+		n, ended = src.Read(buf[:cap(buf)])
 		buf = buf[:n]
-		if err != nil {
-			if !r.net.pass(l, gone, r.done) || errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
 	}
+	if err := r.net.pass(l, gone, r.done); err != nil {
+		return lost(err)
+	}
+	if errors.Is(ended, io.EOF) {
+		return nil
+	}
+	return ended
+}
+
+// lost is an error only where the connection is to be reset.
+func lost(err error) error {
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
 }
 
 // track notes a caller for shut to end; false where the relay is closed.
