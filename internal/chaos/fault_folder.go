@@ -38,7 +38,7 @@ func corrupt(f *field, d *dice) (string, func()) {
 		what, err = damage(dir, kinds[d.deal(len(kinds))], d)
 		return err
 	}))
-	joined := f.c.Net.Sever(f.c.Net.Around(p.Name)...)
+	joined := f.c.Net.Isolate(p.Name)
 	outcome := "there is nothing to damage"
 	if what != "" {
 		outcome = f.tryDamaged(p, what, committed)

@@ -63,6 +63,18 @@ func (n *Network) Sever(links ...Link) (heal func()) {
 	}
 }
 
+// Isolate severs all links of a node, and heal ends all connections over them before it
+// joins them again: nothing that was held arrives late.
+func (n *Network) Isolate(node string) (heal func()) {
+	join := n.Sever(n.Around(node)...)
+	return func() {
+		for _, r := range n.relays {
+			r.drop(node)
+		}
+		join()
+	}
+}
+
 // Slow delays what is sent over links by about so much, until heal.
 func (n *Network) Slow(by time.Duration, links ...Link) (heal func()) {
 	n.change(func() {

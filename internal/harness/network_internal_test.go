@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -119,5 +120,23 @@ func TestSeverIsUndoneByItself(t *testing.T) {
 	second() // Heal was first: nothing is owed
 	if _, err := say(c, Patience); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was said while a node was isolated never arrives.
+func TestIsolationForgets(t *testing.T) {
+	t.Parallel()
+	n := newNetwork()
+	c := echo(t, n)
+	heal := n.Isolate("n")
+	if _, err := say(c, 100*time.Millisecond); err == nil {
+		t.Error("it passed")
+	}
+	heal()
+	if err := c.SetDeadline(time.Now().Add(Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) || len(b) > 0 {
+		t.Errorf("%q arrived (%v)", b, err)
 	}
 }
