@@ -98,7 +98,7 @@ func (n *Node) open() (err error) {
 	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined); err != nil {
 		return err
 	}
-	known, err := openStarts(n.dir.file(startsFile))
+	known, err := openStarts(n.dir.file(startsFile), n.board.run)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.port.starts, n.port.outdated = known, n.outdated
-	n.port.self.folder = folder{n.dir.id.Incarnation, known.kept.Own}
+	n.port.self.lineage = known.lineage(n.dir.id.Incarnation)
 	n.serve()
 	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
 	first := make(chan struct{})

@@ -40,14 +40,7 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to,omitempty"` // empty where the dialler knows only the address
 	Run     string `json:"run"`          // names this run of the node's process
-	folder
-}
-
-// folder says which data directory a node has, and how often it was started; see
-// starts.go.
-type folder struct {
-	Incarnation string `json:"incarnation,omitempty"`
-	Start       uint64 `json:"start,omitempty"`
+	lineage
 }
 
 // verdict is the answer to a hello.
@@ -57,7 +50,7 @@ type verdict struct {
 	// Patience is how long the acceptor elects nobody after an append that it has
 	// accepted; 0 where it promises nothing (see lease.go).
 	Patience time.Duration `json:"patience,omitempty"`
-	folder
+	lineage
 	Older bool `json:"older,omitempty"` // the caller's is an older copy
 }
 
@@ -184,9 +177,9 @@ func (p *raftPort) handshake(c net.Conn) (kind byte, h hello, err error) {
 	if err := readFrame(c, &h); err != nil {
 		return 0, h, err
 	}
-	v := verdict{Error: p.refusal(first[0], h), Run: p.self.Run, Patience: p.patience, folder: p.self.folder}
+	v := verdict{Error: p.refusal(first[0], h), Run: p.self.Run, Patience: p.patience, lineage: p.self.lineage}
 	if v.Error == "" {
-		if err := p.starts.hear(h.From, h.Incarnation, start{h.Start, h.Run}); err != nil {
+		if err := p.starts.hear(h.From, h.lineage); err != nil {
 			v.Error, v.Older = err.Error(), errors.Is(err, ErrOlderCopy)
 		}
 	}
@@ -293,7 +286,7 @@ func (p *raftPort) greet(ctx context.Context, kind byte, to, addr string) (c net
 	case v.Error != "":
 		err = errors.New(v.Error)
 	case to != "":
-		err = p.starts.hear(to, v.Incarnation, start{v.Start, v.Run})
+		err = p.starts.hear(to, v.lineage)
 	}
 	if err != nil {
 		c.Close()
