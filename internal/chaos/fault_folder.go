@@ -15,7 +15,7 @@ import (
 var kinds = []string{"log", "snapshot", "vote", "identity"}
 
 // startTime is how long a node may take to refuse its folder, or to serve from it.
-const startTime = 10 * time.Second
+const startTime = 30 * time.Second
 
 // corrupt damages a file of a node that was killed, and starts the node: it must
 // refuse to start with a message that names the file, or come up with all that it
