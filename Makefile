@@ -34,11 +34,14 @@ failover: ## what clients see when something breaks: a table, and bench/results/
 	@$(GO) build -o $(BIN)/ ./bench/failover
 	@$(BIN)/failover $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault $(FAULT)) $(if $(FRONT),--front $(FRONT))
 
-# ROUNDS=20 SECONDS=60 SEED=1 FAULTS=kill,pause LEVEL=linearizable|lease|eventual STALENESS=500ms choose.
-chaos: ## faults under load, and the histories judged by porcupine: a table (15 minutes)
+# ROUNDS=200 SECONDS=60 SEED=1 FAULTS=kill,pause+slow LEVEL=linearizable|lease|eventual STALENESS=500ms NODES=3|5 STORE=bolt|wal
+# JOBS=2 SUMMARY=docs/chaos.md RESUME=1 choose; bin/chaos --help lists the faults.
+chaos: ## faults under load, and the histories judged by porcupine: a table (25 minutes)
 	@$(GO) build -o $(BIN)/ ./bench/chaos
-	@$(BIN)/chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS))
+	@$(BIN)/chaos --results bench/results/chaos.jsonl $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS)) \
+		$(if $(NODES),--nodes $(NODES)) $(if $(STORE),--store $(STORE)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(SUMMARY),--summary $(SUMMARY)) $(if $(RESUME),--resume)
 
 # SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
 bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)

@@ -135,7 +135,7 @@ func (a *asker) heard(_ string, b brief) {
 
 // prepareReads makes what reads need; endReads ends it.
 func (n *Node) prepareReads() {
-	n.fresh.start = time.Now()
+	n.fresh.start = clock()
 	n.confirmer, n.asker = newConfirmer(n), newAsker(n)
 	n.confirms = &rounds{n: n, run: n.confirmer.run}
 	n.asks = &rounds{n: n, run: n.asker.run}

@@ -83,7 +83,7 @@ func (k *crash) suspects(leader string, term uint64) (suspicion, bool) {
 func (k *crash) promise(to string, term uint64, until time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.word.free(to, term, time.Now()) {
+	if !k.word.free(to, term, clock()) {
 		return false
 	}
 	k.word = promise{to, term, until}

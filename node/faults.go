@@ -13,15 +13,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a test may have a disk do, by writing it into the file "fault" in the data
-// directory; "slow" takes a duration after a space. Only programs built with
-// the tag faults look there.
+// What a test may have a node suffer, by writing it into the file "fault" in the data
+// directory, one a line; "slow" and "clock" take a duration after a space. Only
+// programs built with the tag faults look there.
 const (
 	faultFile   = "fault"
-	faultHang   = "hang"   // until the file is gone or says otherwise, then the write goes ahead
+	faultHang   = "hang"   // until the line is gone, then the write goes ahead
 	faultError  = "error"  // EIO
 	faultNoRoom = "enospc" // ENOSPC
 	faultSlow   = "slow"   // each write takes that much longer
+	faultClock  = "clock"  // the wall clock is that much ahead; see faults_clock.go
 )
 
 const (
@@ -43,33 +44,39 @@ type faultyDisk struct {
 // fault does what the control file says, and returns the error that the write is
 // to end with.
 func (f *faultyDisk) fault() error {
-	for end := time.Now().Add(longestFault); ; {
-		what, arg, _ := strings.Cut(strings.TrimSpace(f.order()), " ")
-		switch what {
-		case faultHang:
-			if time.Now().After(end) {
-				return nil
-			}
-			time.Sleep(faultPoll)
-			continue
-		case faultSlow:
-			d, err := time.ParseDuration(arg)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.path, err)
-			}
-			time.Sleep(d)
-		case faultError:
-			return &os.PathError{Op: "write", Path: f.path, Err: syscall.EIO}
-		case faultNoRoom:
-			return &os.PathError{Op: "write", Path: f.path, Err: syscall.ENOSPC}
-		}
-		return nil
+	end := time.Now().Add(longestFault)
+	orders := f.orders()
+	for orders[faultHang] != nil && time.Now().Before(end) {
+		time.Sleep(faultPoll)
+		orders = f.orders()
 	}
+	if err := setClock(orders[faultClock]); err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	switch slow := orders[faultSlow]; {
+	case orders[faultError] != nil:
+		return &os.PathError{Op: "write", Path: f.path, Err: syscall.EIO}
+	case orders[faultNoRoom] != nil:
+		return &os.PathError{Op: "write", Path: f.path, Err: syscall.ENOSPC}
+	case slow != nil:
+		d, err := time.ParseDuration(*slow)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+		time.Sleep(d)
+	}
+	return nil
 }
 
-func (f *faultyDisk) order() string {
+// orders are what the control file says, with what stands after each word.
+func (f *faultyDisk) orders() map[string]*string {
 	b, _ := os.ReadFile(f.path) // most of the time there is none
-	return string(b)
+	out := map[string]*string{}
+	for line := range strings.Lines(string(b)) {
+		what, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
+		out[what] = &arg
+	}
+	return out
 }
 
 // IsMonotonic implements raft.MonotonicLogStore.

@@ -43,7 +43,7 @@ func reopen(path string) (text []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	m, err := openMemory(d.file(peersFile), d.id.Joined)
+	m, err := openMemory(d.file(peersFile), d.id.Joined, d.id.Rejoined)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func answering(f *testing.F) *Node {
 	f.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.InitialCluster = "n1", []Member{{ID: "n1", Raft: "x:1"}, {ID: "n2", Raft: "x:2"}, {ID: "n3", Raft: "x:3"}}
-	m, err := openMemory(filepath.Join(f.TempDir(), peersFile), false)
+	m, err := openMemory(filepath.Join(f.TempDir(), peersFile), false, false)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (n *Node) seeIn(c *core, limit time.Duration) {
 // heir is the best node to take over that was not tried, if there are enough
 // left to elect it.
 func (n *Node) heir(c *core, voters []raft.ServerID, tried map[raft.ServerID]bool) (raft.ServerID, bool) {
-	heirs := n.contact.heirs(voters, raft.ServerID(n.cfg.ID), c.raft.CurrentTerm(), time.Now().Add(-n.cfg.HeartbeatTimeout))
+	heirs := n.contact.heirs(voters, raft.ServerID(n.cfg.ID), c.raft.CurrentTerm(), clock().Add(-n.cfg.HeartbeatTimeout))
 	if len(heirs)+1 <= len(voters)/2 {
 		return "", false
 	}

@@ -55,7 +55,7 @@ func (n *Node) leaseHolds(c *core) bool {
 		return false
 	}
 	until := n.contact.leaseUntil(votersOf(c), raft.ServerID(n.cfg.ID), term)
-	return time.Now().Before(until)
+	return clock().Before(until)
 }
 
 // votersOf lists the voters alone: it is asked twice for each read under a lease.
@@ -92,7 +92,7 @@ func (c *contact) meet(peer string, v verdict) {
 	defer c.mu.Unlock()
 	id := raft.ServerID(peer)
 	if c.grants[id].run != v.Run {
-		c.grants[id] = grant{v.Run, time.Now(), v.Patience}
+		c.grants[id] = grant{v.Run, clock(), v.Patience}
 	}
 }
 
@@ -116,7 +116,7 @@ func (c *contact) leaseUntil(voters []raft.ServerID, self raft.ServerID, term ui
 		return time.Time{}
 	}
 	if need == 0 { // a cluster of one: nobody else votes
-		return time.Now().Add(time.Hour)
+		return clock().Add(time.Hour)
 	}
 	slices.SortFunc(ends, func(a, b time.Time) int { return b.Compare(a) })
 	return ends[need-1]

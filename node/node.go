@@ -104,6 +104,10 @@ func (n *Node) open() (err error) {
 	if n.memory, err = openMemory(n.dir.file(peersFile), n.dir.id.Joined, n.dir.id.Rejoined || n.cfg.Join && !n.dir.id.Joined); err != nil {
 		return err
 	}
+	known, err := openStarts(n.dir.file(startsFile), n.board.run)
+	if err != nil {
+		return err
+	}
 	n.joined.Store(n.dir.id.Joined)
 	n.setPhase("it is starting")
 	if n.dir.id.Lost != "" && !n.cfg.Join {
@@ -118,9 +122,17 @@ func (n *Node) open() (err error) {
 	if n.port, err = listenRaft(n.cfg, n.board.run, n.contact.meet, n.log); err != nil {
 		return err
 	}
+	n.port.starts, n.port.outdated = known, n.outdated
+	n.port.self.lineage = known.lineage(n.dir.id.Incarnation)
 	n.serve()
 	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
+	first := make(chan struct{})
+	n.group.Go(func() { n.announce(n.cfg.HeartbeatTimeout, first) })
 	if n.dir.id.Joined {
+		<-first // before it may promise anything
+		if n.ctx.Err() != nil {
+			return n.Err()
+		}
 		if err := n.startRaft(nil); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -39,6 +40,7 @@ type hello struct {
 	From    string `json:"from"`
 	To      string `json:"to,omitempty"` // empty where the dialler knows only the address
 	Run     string `json:"run"`          // names this run of the node's process
+	lineage
 }
 
 // verdict is the answer to a hello.
@@ -48,6 +50,8 @@ type verdict struct {
 	// Patience is how long the acceptor elects nobody after an append that it has
 	// accepted; 0 where it promises nothing (see lease.go).
 	Patience time.Duration `json:"patience,omitempty"`
+	lineage
+	Older bool `json:"older,omitempty"` // the caller's is an older copy
 }
 
 // raftPort is the node's one port for the cluster. It is raft's StreamLayer and
@@ -61,7 +65,9 @@ type raftPort struct {
 	answer   func(from string, q question) reply
 	briefs   map[byte]func() brief // by kind of stream
 	met      func(peer string, v verdict)
-	patience time.Duration // of the verdicts that are given
+	starts   *starts
+	outdated func(peer, why string) // a peer says that this directory is an older copy
+	patience time.Duration          // of the verdicts that are given
 	timeout  time.Duration
 	log      *zap.Logger
 
@@ -171,12 +177,17 @@ func (p *raftPort) handshake(c net.Conn) (kind byte, h hello, err error) {
 	if err := readFrame(c, &h); err != nil {
 		return 0, h, err
 	}
-	why := p.refusal(first[0], h)
-	if err := writeFrame(c, verdict{Error: why, Run: p.self.Run, Patience: p.patience}); err != nil {
+	v := verdict{Error: p.refusal(first[0], h), Run: p.self.Run, Patience: p.patience, lineage: p.self.lineage}
+	if v.Error == "" {
+		if err := p.starts.hear(h.From, h.lineage); err != nil {
+			v.Error, v.Older = err.Error(), errors.Is(err, ErrOlderCopy)
+		}
+	}
+	if err := writeFrame(c, v); err != nil {
 		return 0, h, err
 	}
-	if why != "" {
-		return 0, h, errors.New(why)
+	if v.Error != "" {
+		return 0, h, errors.New(v.Error)
 	}
 	return first[0], h, c.SetDeadline(time.Time{})
 }
@@ -267,8 +278,15 @@ func (p *raftPort) greet(ctx context.Context, kind byte, to, addr string) (c net
 		}
 		return readFrame(c, &v)
 	})
-	if err == nil && v.Error != "" {
+	switch {
+	case err != nil:
+	case v.Older:
+		p.outdated(cmp.Or(to, addr), v.Error)
 		err = errors.New(v.Error)
+	case v.Error != "":
+		err = errors.New(v.Error)
+	case to != "":
+		err = p.starts.hear(to, v.lineage)
 	}
 	if err != nil {
 		c.Close()

@@ -268,7 +268,7 @@ func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error)
 // Where raft logs it in a later term than the one read here, it tells no time.
 func (p *proposer) appendHeader(b []byte, n int) []byte {
 	term := p.raft.CurrentTerm()
-	return kv.AppendEntry(b, term, uint64(p.time.elapsed(term, time.Now())), n)
+	return kv.AppendEntry(b, term, uint64(p.time.elapsed(term, clock())), n)
 }
 
 // mark marks the start of a term in the state machine, with the limits that hold

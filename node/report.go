@@ -73,7 +73,7 @@ func (n *Node) Changed(epoch string) <-chan struct{} {
 func (n *Node) Report() healthcheck.Report {
 	n.reporting.Lock() // what is looked at later must be published later
 	defer n.reporting.Unlock()
-	r, before := n.board.publish(n.report(time.Now()))
+	r, before := n.board.publish(n.report(clock()))
 	if before != nil {
 		n.logChange(*before, r)
 	}

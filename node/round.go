@@ -38,7 +38,7 @@ func (r *rounds) join() *round {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.next == nil {
-		r.next = &round{created: time.Now(), known: make(chan struct{}), ready: make(chan struct{})}
+		r.next = &round{created: clock(), known: make(chan struct{}), ready: make(chan struct{})}
 	}
 	joined := r.next
 	if !r.busy {
@@ -68,7 +68,7 @@ func (r *rounds) loop() {
 			return
 		}
 		r.mu.Unlock()
-		now.began = time.Now()
+		now.began = clock()
 		r.run(now)
 		close(now.known)
 		r.n.finish(now)

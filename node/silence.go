@@ -46,7 +46,7 @@ func newDiskWatch(patience time.Duration, over func(took time.Duration, what str
 // begin waits for its turn and notes a write; end must follow.
 func (w *diskWatch) begin(what string) {
 	w.one.Lock()
-	w.write.Store(&diskWrite{what, time.Now()})
+	w.write.Store(&diskWrite{what, clock()})
 }
 
 func (w *diskWatch) end() {

@@ -72,7 +72,7 @@ func (n *Node) opine(from string, q suspect) reply {
 	o := opinion{Rank: n.rank(c), Suspects: ok && n.holds(c, s)}
 	q.Rank.ID = from
 	if q.Promise && o.Suspects && !o.Rank.before(q.Rank) {
-		o.Promised = n.crash.promise(from, q.Term, time.Now().Add(n.cfg.ElectionTimeout))
+		o.Promised = n.crash.promise(from, q.Term, clock().Add(n.cfg.ElectionTimeout))
 	}
 	return reply{Opinion: &o}
 }
@@ -131,7 +131,7 @@ func (n *Node) attempt(ctx context.Context, c *core, s suspicion, log *zap.Logge
 	} else if !ok {
 		return againPause, why
 	}
-	if !n.crash.promise(n.cfg.ID, s.term, time.Now().Add(n.cfg.ElectionTimeout)) {
+	if !n.crash.promise(n.cfg.ID, s.term, clock().Add(n.cfg.ElectionTimeout)) {
 		return betterPatience, "another was promised the election"
 	}
 	q.Promise, q.Rank = true, n.rank(c)

@@ -68,7 +68,7 @@ func (t *transport) forward() {
 			told.raise(a)
 			commit := boundCommit(a)
 			if t.deliver(rpc) {
-				t.contact.noteAppend(a.Term, commit, time.Now())
+				t.contact.noteAppend(a.Term, commit, clock())
 				last = appended{a.Term, a.PrevLogEntry + uint64(len(a.Entries))}
 			}
 		case told = <-t.hints:
@@ -200,7 +200,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, arg
 	if replicates {
 		t.awaitPeer(id, args.Term)
 	}
-	sent := time.Now()
+	sent := clock()
 	err := t.NetworkTransport.AppendEntries(id, addr, args, resp)
 	if replicates {
 		t.noteReached(id, err)
@@ -258,7 +258,7 @@ func (t *transport) noteReached(id raft.ServerID, err error) {
 		delete(t.away, id)
 		return
 	}
-	t.away[id] = time.Now()
+	t.away[id] = clock()
 }
 
 // TimeoutNow implements raft.Transport.
@@ -303,7 +303,7 @@ func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a
 		return err
 	}
 	t.awaitPeer(id, args.Term)
-	sent := time.Now()
+	sent := clock()
 	err := t.NetworkTransport.InstallSnapshot(id, addr, args, resp, data)
 	t.noteReached(id, err)
 	if err == nil && resp.Term == args.Term {

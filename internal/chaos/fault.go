@@ -1,40 +1,69 @@
 package chaos
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/dengine/dengine/internal/harness"
 )
 
-// Fault is one way to hurt a cluster, again and again, each time as chance has it.
+// Fault is a nemesis: one way to hurt a cluster, again and again, each time as chance
+// has it.
 type Fault struct {
 	Name        string
+	What        string        // for people
 	least, most time.Duration // from strike to heal
-	// strike hurts a cluster that is whole, and says how. What it returns heals it.
-	strike func(*harness.Cluster, *dice) (what string, heal func())
+	// faulty says that it takes programs in which faults can be caused.
+	faulty bool
+	// strike hurts the cluster, whole or not, and says how. What it returns puts
+	// right what it has hurt, and nothing that another nemesis has.
+	strike func(*field, *dice) (what string, heal func())
 }
+
+const ms = time.Millisecond
 
 // Faults returns all of them.
 func Faults() []Fault {
 	return []Fault{
-		{Name: "kill", least: 100 * time.Millisecond, most: 1500 * time.Millisecond, strike: kill},
-		{Name: "pause", least: 500 * time.Millisecond, most: 2 * time.Second, strike: pause},
-		{Name: "two-way", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutTwoWay},
-		{Name: "one-way", least: 500 * time.Millisecond, most: 3 * time.Second, strike: cutOneWay},
+		{Name: "kill", What: "SIGKILL of the leader", least: 100 * ms, most: 1500 * ms, strike: kill},
+		{Name: "kill-any", What: "SIGKILL of any node", least: 100 * ms, most: 1500 * ms, strike: killAny},
+		{Name: "kill-minority", What: "SIGKILL of as many nodes as may fail, at once", least: 100 * ms, most: 1500 * ms, strike: killMinority},
+		{Name: "kill-all", What: "SIGKILL of every node, at once", least: 100 * ms, most: 1500 * ms, strike: killAll},
+		{Name: "pause", What: "SIGSTOP of a node for 0.5 to 5 s", least: 500 * ms, most: 5000 * ms, strike: pause},
+		{Name: "restart", What: "SIGTERM and start of every node, one after the other", least: 10 * ms, most: 100 * ms, strike: restart},
+		{Name: "two-way", What: "a node cut off from all others, or from the nodes; of five, also two of them together", least: 500 * ms, most: 3000 * ms, strike: cutTwoWay},
+		{Name: "one-way", What: "what a node says does not arrive, while it is spoken to, or the other way round", least: 500 * ms, most: 3000 * ms, strike: cutOneWay},
+		{Name: "leader-alone", What: "the leader cut off from the other nodes, in reach of clients", least: 500 * ms, most: 3000 * ms, strike: cutLeader},
+		{Name: "ring", What: "each node hears two neighbours only, of three one or two", least: 500 * ms, most: 3000 * ms, strike: cutRing},
+		{Name: "lb-cut", What: "the balancer cut off from some nodes", least: 500 * ms, most: 3000 * ms, strike: cutBalancer},
+		{Name: "slow", What: "links of a node, or of all, that delay", least: 1000 * ms, most: 4000 * ms, strike: slow},
+		{Name: "lossy", What: "links of a node, or of all, that stall and reset now and then", least: 1000 * ms, most: 4000 * ms, strike: lossy},
+		{Name: "disk-slow", What: "each write to a log takes up to 100 ms longer", least: 1000 * ms, most: 4000 * ms, faulty: true, strike: diskSlow},
+		{Name: "disk-hang", What: "a log that takes no write for 0.5 to 4 s", least: 500 * ms, most: 4000 * ms, faulty: true, strike: diskHang},
+		{Name: "disk-error", What: "a log that cannot be written: the node ends", least: 100 * ms, most: 1500 * ms, faulty: true, strike: diskError},
+		{Name: "disk-full", What: "a log that has no room: the node ends", least: 100 * ms, most: 1500 * ms, faulty: true, strike: diskFull},
+		{Name: "corrupt", What: "a file of a stopped node truncated or a bit of it flipped, put back when it was tried", least: 10 * ms, most: 100 * ms, strike: corrupt},
+		{Name: "old-copy", What: "a node restored from a copy of its folder that is a run old, which it must notice", least: 10 * ms, most: 100 * ms, strike: oldCopy},
+		{Name: "clock", What: "wall clocks that jump by up to a year, at one node or at all", least: 500 * ms, most: 3000 * ms, faulty: true, strike: jump},
 	}
 }
 
+// Names are what faults are called, joined: "kill", "kill+slow".
+func Names(faults []Fault) string {
+	var names []string
+	for _, f := range faults {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, "+")
+}
+
 // rest is the pause between two faults.
-const leastRest, mostRest = 100 * time.Millisecond, 700 * time.Millisecond
+const leastRest, mostRest = 100 * ms, 700 * ms
 
 // dice decide what is left to chance about faults.
 type dice struct {
 	*rand.Rand
 	deck []int
+	turn int
 }
 
 // deal gives one of n choices; all of them come before one comes again.
@@ -50,75 +79,11 @@ func (d *dice) deal(n int) int {
 // random gives the same choices for the same seed and number.
 func random(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
+// nemesisNumber is that of the choices of a round's first, second, … nemesis; its
+// clients count from 1.
+func nemesisNumber(i int) uint64 { return uint64(i) << 32 }
+
 // between is a length of time by chance.
 func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
-}
-
-// kill ends the leader with SIGKILL.
-func kill(c *harness.Cluster, _ *dice) (string, func()) {
-	p := c.Leader()
-	p.Kill()
-	return "killed " + p.Name, p.Start
-}
-
-// pause stops the leader, which then goes on where it was, as if it still led.
-func pause(c *harness.Cluster, _ *dice) (string, func()) {
-	p := c.Leader()
-	p.Signal(syscall.SIGSTOP)
-	return "stopped " + p.Name, func() { p.Signal(syscall.SIGCONT) }
-}
-
-// cutTwoWay cuts the leader or a follower off from the other nodes, or from the
-// balancer too: a node that the balancer still reaches can answer it from the past.
-func cutTwoWay(c *harness.Cluster, d *dice) (string, func()) {
-	leader, followers := sides(c)
-	way := d.deal(4)
-	victim := leader
-	if way%2 == 1 {
-		victim = followers[d.IntN(len(followers))]
-	}
-	if way < 2 {
-		c.Net.CutOff(victim)
-		return fmt.Sprintf("cut %s (leader %s) off from everyone", victim, leader), c.Net.Heal
-	}
-	for _, p := range c.Nodes {
-		if p.Name != victim {
-			c.Net.Cut(victim, p.Name)
-			c.Net.Cut(p.Name, victim)
-		}
-	}
-	return fmt.Sprintf("cut %s (leader %s) off from the other nodes", victim, leader), c.Net.Heal
-}
-
-// cutOneWay stops what one side says to the other, while the other side is heard.
-func cutOneWay(c *harness.Cluster, d *dice) (string, func()) {
-	leader, followers := sides(c)
-	one := followers[d.IntN(len(followers)):][:1]
-	ways := []struct{ from, to []string }{
-		{[]string{leader}, one},
-		{one, []string{leader}},
-		{[]string{leader}, followers},
-		{followers, []string{leader}},
-		{[]string{leader}, []string{harness.Clients}},
-		{[]string{harness.Clients}, []string{leader}},
-	}
-	way := ways[d.deal(len(ways))]
-	for _, from := range way.from {
-		for _, to := range way.to {
-			c.Net.Cut(from, to)
-		}
-	}
-	return fmt.Sprintf("cut %s to %s (leader %s)", strings.Join(way.from, "+"), strings.Join(way.to, "+"), leader), c.Net.Heal
-}
-
-// sides are the names of the leader and of those that follow it.
-func sides(c *harness.Cluster) (leader string, followers []string) {
-	leader = c.Leader().Name
-	for _, p := range c.Nodes {
-		if p.Name != leader {
-			followers = append(followers, p.Name)
-		}
-	}
-	return leader, followers
 }

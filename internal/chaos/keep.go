@@ -20,9 +20,22 @@ type evidence struct {
 // pictureTime bounds the search that a picture takes.
 const pictureTime = 20 * time.Second
 
+// complete fills in what a round has where nothing is said.
+func (s Setup) complete() Setup {
+	if s.Nodes == 0 {
+		s.Nodes = 3
+	}
+	if s.Store == "" {
+		s.Store = "bolt"
+	}
+	return s
+}
+
 // Command runs the round again: the same choices, though not the same moments.
 func (s Setup) Command() string {
-	out := fmt.Sprintf("make chaos ROUNDS=1 LEVEL=%s FAULTS=%s SECONDS=%.0f SEED=%d", s.Promise.Level, s.Fault.Name, s.Lasts.Seconds(), s.Seed)
+	s = s.complete()
+	out := fmt.Sprintf("make chaos ROUNDS=1 LEVEL=%s FAULTS=%s NODES=%d STORE=%s SECONDS=%.0f SEED=%d",
+		s.Promise.Level, Names(s.Nemeses), s.Nodes, s.Store, s.Lasts.Seconds(), s.Seed)
 	if s.Promise.MaxStaleness > 0 {
 		out += fmt.Sprintf(" STALENESS=%v", s.Promise.MaxStaleness)
 	}
@@ -64,7 +77,7 @@ func (s Setup) folder() (string, error) {
 			return "", err
 		}
 	}
-	return os.MkdirTemp(s.Evidence, fmt.Sprintf("dengine-chaos-%s-%s-%d-", s.Promise.Level, s.Fault.Name, s.Seed))
+	return os.MkdirTemp(s.Evidence, fmt.Sprintf("dengine-chaos-%s-%s-%d-", s.Promise.Level, Names(s.Nemeses), s.Seed))
 }
 
 func writeJSON(file string, v any) error {

@@ -17,39 +17,55 @@ const Kept = "OK"
 
 // Row is what became of one round.
 type Row struct {
-	Level      string
-	Fault      string
-	Seed       uint64
-	Operations int // in the history
-	PerSecond  float64
-	Healthy    float64 // before the first fault
-	Reads      int
-	Leased     int // reads answered under a lease, of nodes that were not killed since
-	Unknown    int
-	Elections  uint64 // terms that began
-	Faults     int
-	Levels     string // what the processes held, and whether that levelled out
-	Verdict    string
-	Evidence   string         // folder
-	Reasons    map[string]int // of what was refused or failed; not_leader aside
+	Level      string         `json:"level"`
+	Fault      string         `json:"fault"` // or two, joined by "+"
+	Nodes      int            `json:"nodes"`
+	Store      string         `json:"store"`
+	Seed       uint64         `json:"seed"`
+	Command    string         `json:"command"`    // that runs it again
+	Operations int            `json:"operations"` // in the history
+	PerSecond  float64        `json:"per_second"`
+	Healthy    float64        `json:"healthy_per_second"` // before the first fault
+	Reads      int            `json:"reads"`
+	Leased     int            `json:"leased"`       // reads answered under a lease, of nodes that were not killed since
+	Acked      int            `json:"acknowledged"` // writes
+	Unknown    int            `json:"unknown"`      // outcomes
+	Elections  uint64         `json:"elections"`    // terms that began
+	Faults     int            `json:"faults"`
+	Stall      time.Duration  `json:"stall_ns"`         // longest without an acknowledged write of the balancer's, though some were waiting
+	Levels     string         `json:"levels,omitempty"` // what the processes held, and whether that levelled out
+	Verdict    string         `json:"verdict"`
+	Evidence   string         `json:"evidence,omitempty"` // folder
+	Reasons    map[string]int `json:"reasons,omitempty"`  // of what was refused or failed; not_leader aside
+}
+
+// newRow names a round.
+func newRow(s Setup) Row {
+	s = s.complete()
+	return Row{Level: s.Promise.String(), Fault: Names(s.Nemeses), Nodes: s.Nodes, Store: s.Store, Seed: s.Seed, Command: s.Command()}
 }
 
 // Unfinished is the row of a round that has not come to its end.
 func Unfinished(s Setup, why string) Row {
-	return Row{Level: s.Promise.String(), Fault: s.Fault.Name, Seed: s.Seed, Verdict: "it did not come to its end: " + why}
+	out := newRow(s)
+	out.Verdict = "it did not come to its end: " + why
+	return out
 }
 
 // row counts what happened.
 func (r *round) row(rate float64) Row {
 	ops, last := r.load.ops, time.Duration(0)
-	out := Row{
-		Level: r.s.Promise.String(), Fault: r.s.Fault.Name, Seed: r.s.Seed, Operations: len(ops), Healthy: math.Round(rate),
-		Unknown: r.load.tally.unknown, Elections: r.term() - r.begin, Faults: len(r.events), Leased: int(r.leased), Reasons: r.load.tally.reasons,
-	}
+	out := newRow(r.s)
+	out.Operations, out.Healthy, out.Unknown, out.Reasons = len(ops), math.Round(rate), r.load.tally.unknown, r.load.tally.reasons
+	out.Elections, out.Faults, out.Leased = r.term()-r.begin, len(r.events), int(r.leased)
+	out.Stall = longestStall(ops)
 	for _, o := range ops {
 		last = max(last, o.Call)
-		if o.Kind == Read {
+		switch {
+		case o.Kind == Read:
 			out.Reads++
+		case o.Result == OK:
+			out.Acked++
 		}
 	}
 	if last > 0 {
@@ -60,12 +76,14 @@ func (r *round) row(rate float64) Row {
 
 // WriteTable writes rows as a table in Markdown, and below it what needs words.
 func WriteTable(w io.Writer, rows []Row) error {
-	head := []string{"round", "level", "fault", "operations", "ops/s", "healthy ops/s", "reads", "leased", "unknown outcomes", "elections", "faults caused", "seed", "verdict"}
+	head := []string{"round", "fault", "level", "nodes", "store", "operations", "ops/s", "healthy ops/s", "reads", "leased", "acknowledged writes", "unknown outcomes", "elections", "faults caused", "longest stall", "seed", "verdict"}
 	var cells [][]string
 	var notes strings.Builder
 	for i, r := range rows {
-		line := []string{fmt.Sprint(i + 1), r.Level, r.Fault}
-		for _, n := range []any{r.Operations, r.PerSecond, r.Healthy, r.Reads, r.Leased, r.Unknown, r.Elections, r.Faults, r.Seed} {
+		line := []string{fmt.Sprint(i + 1), r.Fault, r.Level}
+		for _, n := range []any{
+			r.Nodes, r.Store, r.Operations, r.PerSecond, r.Healthy, r.Reads, r.Leased, r.Acked, r.Unknown, r.Elections, r.Faults, seconds(r.Stall), r.Seed,
+		} {
 			line = append(line, fmt.Sprint(n))
 		}
 		verdict := r.Verdict
@@ -87,3 +105,6 @@ func WriteTable(w io.Writer, rows []Row) error {
 	_, err := io.WriteString(w, benchmark.Table(head, cells)+notes.String()+"\n")
 	return err
 }
+
+// seconds is a length of time for a table.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -2,6 +2,9 @@ package chaos
 
 import (
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
@@ -10,7 +13,9 @@ import (
 // Setup is one round.
 type Setup struct {
 	Promise  Promise
-	Fault    Fault
+	Nemeses  []Fault       // one, or two at once, each in its own time
+	Nodes    int           // 3 or 5; 3 where it is 0
+	Store    string        // bolt or wal; bolt where it is empty
 	Lasts    time.Duration // of the faults; the round is a little longer
 	Seed     uint64        // of all that is left to chance
 	Load     Profile
@@ -23,10 +28,27 @@ func (s Setup) healthy() time.Duration { return max(time.Second, s.Lasts/12) }
 // patience is how long a history may take to judge.
 const patience = time.Minute
 
-// Cluster starts one that keeps the promise, with a network that can be cut.
+// bout is how long several nemeses go on before the cluster has to be whole again.
+const bout = 10 * time.Second
+
+// snapshots happen all the time: each few hundred entries, with little kept behind.
+var snapshots = []string{"--snapshot-threshold", "200", "--snapshot-interval", "500ms", "--trailing-logs", "100"}
+
+// Cluster starts one of three nodes that keeps the promise; see Setup.Cluster.
 func Cluster(t harness.T, p Promise) *harness.Cluster {
 	t.Helper()
-	return harness.Start(t, harness.Options{Relays: true, NodeArgs: p.nodeArgs()})
+	return Setup{Promise: p}.Cluster(t)
+}
+
+// Cluster starts one for the round, with a network that can be hurt.
+func (s Setup) Cluster(t harness.T) *harness.Cluster {
+	t.Helper()
+	args := append(slices.Clone(snapshots), s.Promise.nodeArgs()...)
+	if s.Store != "" {
+		args = append(args, "--log-store", s.Store)
+	}
+	faulty := slices.ContainsFunc(s.Nemeses, func(f Fault) bool { return f.faulty })
+	return harness.Start(t, harness.Options{Nodes: s.Nodes, Relays: true, Faults: faulty, NodeArgs: args})
 }
 
 // event is a fault that was caused.
@@ -40,12 +62,15 @@ type event struct {
 type round struct {
 	s      Setup
 	c      *harness.Cluster
+	field  *field
 	load   *load
 	begin  uint64  // term
 	leased float64 // reads that nodes answered under a lease, most at once
-	events []event
 	leaks  *leakWatch
 	done   bool
+
+	mu     sync.Mutex
+	events []event
 }
 
 // Run runs one round and judges its history. It fails t only where the round
@@ -53,7 +78,7 @@ type round struct {
 // verdict means is for others to say. Either way a failed round leaves its evidence.
 func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	t.Helper()
-	r := &round{s: s, c: c, load: newLoad(s.Load, s.Promise, fmt.Sprintf("%s-%x-", s.Fault.Name, s.Seed))}
+	r := &round{s: s, c: c, field: newField(t, c), load: newLoad(s.Load, s.Promise, fmt.Sprintf("%s-%x-", Names(s.Nemeses), s.Seed))}
 	t.Cleanup(func() { r.end(t) })
 	r.begin = r.term()
 	r.leaks = watchLeaks(c, lookEvery)
@@ -82,30 +107,63 @@ func (r *round) targets() []target {
 	return out
 }
 
-// hurt causes one fault after the other, each on a cluster that is whole.
+// hurt has the nemeses strike. One alone strikes a cluster that is whole, each time;
+// of several, each goes on in its own time, so that they meet by chance, and every
+// few seconds the cluster has to come back.
 func (r *round) hurt(t harness.T) {
-	d, f := &dice{Rand: random(r.s.Seed, 0)}, r.s.Fault // clients begin with 1
-	for end := time.Now().Add(r.s.Lasts); time.Now().Before(end); {
-		r.c.WaitReady()
-		r.countLeased()
-		time.Sleep(between(d.Rand, leastRest, mostRest))
-		at := r.load.since()
-		what, heal := f.strike(r.c, d)
-		time.Sleep(between(d.Rand, f.least, f.most))
-		heal()
-		r.events = append(r.events, event{at, r.load.since() - at, what})
+	all := make([]*dice, len(r.s.Nemeses))
+	for i := range all {
+		all[i] = &dice{Rand: random(r.s.Seed, nemesisNumber(i))}
 	}
-	r.c.WaitReady()
-	t.Logf("%s, %s: %d faults, %d operations", r.s.Promise, f.Name, len(r.events), r.load.operations())
+	for end := time.Now().Add(r.s.Lasts); time.Now().Before(end); {
+		r.field.whole()
+		r.countLeased()
+		if len(all) == 1 {
+			r.strike(r.s.Nemeses[0], all[0])
+			continue
+		}
+		until := time.Now().Add(min(bout, time.Until(end)))
+		var ended atomic.Int32
+		var wg sync.WaitGroup
+		for i, f := range r.s.Nemeses {
+			wg.Go(func() {
+				for time.Now().Before(until) {
+					r.strike(f, all[i])
+				}
+				ended.Add(1)
+			})
+		}
+		wg.Wait()
+		if int(ended.Load()) < len(all) {
+			t.Fatal("a fault could not be caused or healed")
+		}
+	}
+	r.field.whole()
+	t.Logf("%s, %s: %d faults, %d operations", r.s.Promise, Names(r.s.Nemeses), len(r.events), r.load.operations())
+}
+
+// strike rests, causes a fault, lets it last, and heals it.
+func (r *round) strike(f Fault, d *dice) {
+	time.Sleep(between(d.Rand, leastRest, mostRest))
+	at := r.load.since()
+	what, heal := f.strike(r.field, d)
+	time.Sleep(between(d.Rand, f.least, f.most))
+	heal()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, event{at, r.load.since() - at, what})
 }
 
 // judge gives the verdict, and keeps the evidence where it is bad.
 func (r *round) judge(t harness.T, row *Row) {
-	key, grew := "", ""
-	row.Levels, grew = r.leaks.judge()
+	key, seen := "", r.field.finding()
+	levels, grew := r.leaks.judge()
+	row.Levels = levels
 	switch f := r.s.Promise.check(r.load.ops, patience); {
 	case f != nil:
 		key, row.Verdict = f.Key, fmt.Sprintf("%s: %s", f.Key, f.What)
+	case seen != "":
+		row.Verdict = seen
 	case grew != "":
 		row.Verdict = grew
 	case r.s.Promise.Level == "lease" && r.leased == 0:

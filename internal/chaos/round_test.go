@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,13 +39,27 @@ func run(t *testing.T, c *harness.Cluster, s Setup) Row {
 // fault that has no effect would pass for a promise that was kept.
 const seed = 42
 
-// The short version of "make chaos": each fault for ten seconds.
+// named are faults by their names.
+func named(t *testing.T, names ...string) []Fault {
+	t.Helper()
+	var out []Fault
+	for _, n := range names {
+		i := slices.IndexFunc(Faults(), func(f Fault) bool { return f.Name == n })
+		if i < 0 {
+			t.Fatalf("there is no fault %q", n)
+		}
+		out = append(out, Faults()[i])
+	}
+	return out
+}
+
+// Some faults for ten seconds each, at the levels whose reads are to be the newest.
 func TestPromisesAreKept(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"linearizable", "lease"} {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
-			keeps(t, Promise{Level: level}, 10*time.Second, Faults())
+			keeps(t, Promise{Level: level}, 10*time.Second, named(t, "kill", "pause", "two-way", "one-way"))
 		})
 	}
 }
@@ -53,7 +68,7 @@ func TestPromisesAreKept(t *testing.T) {
 // or are cut off.
 func TestStalenessIsBounded(t *testing.T) {
 	t.Parallel()
-	keeps(t, Promise{Level: "eventual", MaxStaleness: 500 * time.Millisecond}, 3*time.Second, Faults()[1:])
+	keeps(t, Promise{Level: "eventual", MaxStaleness: 500 * time.Millisecond}, 3*time.Second, named(t, "pause", "two-way", "one-way"))
 }
 
 // keeps runs a round for each fault on one cluster.
@@ -61,7 +76,7 @@ func keeps(t *testing.T, p Promise, lasts time.Duration, faults []Fault) {
 	t.Helper()
 	c := Cluster(t, p)
 	for _, f := range faults {
-		row := run(t, c, Setup{Promise: p, Fault: f, Lasts: lasts, Seed: seed})
+		row := run(t, c, Setup{Promise: p, Nemeses: []Fault{f}, Lasts: lasts, Seed: seed})
 		if row.Verdict != Kept {
 			t.Errorf("%+v", row)
 		}
@@ -76,15 +91,14 @@ func keeps(t *testing.T, p Promise, lasts time.Duration, faults []Fault) {
 func TestViolationIsSeenAndKept(t *testing.T) {
 	t.Parallel()
 	p, dir := Promise{Level: "eventual"}, t.TempDir()
-	f := Faults()[2]
-	s := Setup{Promise: p, Fault: f, Lasts: 6 * time.Second, Seed: seed, Evidence: dir}
+	s := Setup{Promise: p, Nemeses: named(t, "two-way"), Lasts: 6 * time.Second, Seed: seed, Evidence: dir}
 	row := run(t, Cluster(t, p), s)
 	if row.Verdict == Kept || filepath.Dir(row.Evidence) != dir {
 		t.Fatalf("%+v", row)
 	}
 	var e evidence
 	readJSON(t, filepath.Join(row.Evidence, "round.json"), &e)
-	if want := "make chaos ROUNDS=1 LEVEL=eventual FAULTS=" + f.Name + " SECONDS=6 SEED=42"; e.Command != want || len(e.Faults) != row.Faults {
+	if want := "make chaos ROUNDS=1 LEVEL=eventual FAULTS=two-way NODES=3 STORE=bolt SECONDS=6 SEED=42"; e.Command != want || len(e.Faults) != row.Faults {
 		t.Errorf("%+v, want %s", e, want)
 	}
 	var h []Op
@@ -105,13 +119,13 @@ func TestUnfinishedRoundLeavesItsEvidence(t *testing.T) {
 	harness.Programs(t) // they outlive this test
 	t.Setenv("TMPDIR", t.TempDir())
 	p, dir := Promise{Level: "linearizable"}, t.TempDir()
-	broken := Fault{Name: "broken", strike: func(c *harness.Cluster, _ *dice) (string, func()) {
-		c.T.Fatal("it cannot be caused")
+	broken := Fault{Name: "broken", strike: func(f *field, _ *dice) (string, func()) {
+		f.t.Fatal("it cannot be caused")
 		return "", nil
 	}}
 	var out bytes.Buffer
 	code := harness.Main(&out, func(t *harness.Program) {
-		Run(t, Cluster(t, p), Setup{Promise: p, Fault: broken, Lasts: time.Second, Load: DefaultProfile(), Evidence: dir})
+		Run(t, Cluster(t, p), Setup{Promise: p, Nemeses: []Fault{broken}, Lasts: time.Second, Load: DefaultProfile(), Evidence: dir})
 	})
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	if code != 1 || err != nil || len(left) != 1 {

@@ -5,6 +5,7 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -173,9 +174,18 @@ func (c *Cluster) All() []*Process {
 }
 
 // Role asks a node's /role; an error means that it does not answer.
-func (c *Cluster) Role(p *Process) (healthcheck.Report, error) {
+func (c *Cluster) Role(p *Process) (healthcheck.Report, error) { return c.RoleWithin(p, Patience) }
+
+// RoleWithin is Role of a node that may be stopped: it waits no longer than limit.
+func (c *Cluster) RoleWithin(p *Process, limit time.Duration) (healthcheck.Report, error) {
 	var r healthcheck.Report
-	resp, err := c.client.Get("http://" + p.Health + healthcheck.PathRole)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Health+healthcheck.PathRole, nil)
+	if err != nil {
+		return r, err
+	}
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return r, err
 	}

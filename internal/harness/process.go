@@ -2,10 +2,7 @@ package harness
 
 import (
 	"bytes"
-	"errors"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -30,6 +27,9 @@ type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	log  bytes.Buffer
+	run  int // where its last run begins in the log
+
+	orders orders // faults that it is to have
 }
 
 // Start starts the program, again or for the first time.
@@ -47,7 +47,7 @@ func (p *Process) Start() {
 	// A group of its own, so that Ctrl-C reaches only who started it, and death
 	// with whoever started it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started, done := make(chan error, 1), make(chan struct{})
+	started, done, began := make(chan error, 1), make(chan struct{}), p.log.Len()
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // Linux sends Pdeathsig when the thread ends that started the program
@@ -61,7 +61,7 @@ func (p *Process) Start() {
 	if err := <-started; err != nil {
 		p.t.Fatalf("start %s: %v", p.Name, err)
 	}
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.run = cmd, done, began
 }
 
 // tee appends a program's output to its log.
@@ -81,6 +81,13 @@ func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
+}
+
+// Said is what the program has printed since it was last started.
+func (p *Process) Said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.log.Bytes()[p.run:])
 }
 
 // showLog shows what the program has printed, where its test has failed.
@@ -109,6 +116,13 @@ func (p *Process) Running() bool {
 	}
 }
 
+// Ended is the exit code of a program that has ended, -1 where a signal ended it.
+func (p *Process) Ended() int {
+	cmd, done := p.current()
+	<-done
+	return cmd.ProcessState.ExitCode()
+}
+
 func (p *Process) current() (*exec.Cmd, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,20 +139,6 @@ func (p *Process) PID() int {
 func (p *Process) Signal(s syscall.Signal) {
 	if cmd, _ := p.current(); p.Running() {
 		_ = cmd.Process.Signal(s) // it may just have ended
-	}
-}
-
-// Fault causes a fault in a node built with Options.Faults, such as "hang" or
-// "error" of its disk; "" heals it.
-func (p *Process) Fault(what string) {
-	p.t.Helper()
-	file := filepath.Join(p.Dir, "fault")
-	err := os.Remove(file)
-	if what != "" {
-		err = os.WriteFile(file, []byte(what), 0o600)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		p.t.Fatalf("fault %q in %s: %v", what, p.Name, err)
 	}
 }
 

@@ -1,21 +1,15 @@
 package harness
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync"
 	"time"
 )
 
-const (
-	relayPause = 5 * time.Millisecond // between looks at a node that is down
-	helloLimit = 64 << 10             // bytes of a hello, as node/port.go has it
-)
+// relayPause is between looks at a node that is down.
+const relayPause = 5 * time.Millisecond
 
 // relay stands on the address that a node is known by and passes bytes on to
 // where it listens. Where the node refuses, so does the relay: a port that
@@ -33,14 +27,14 @@ type relay struct {
 
 	mu    sync.Mutex
 	ln    net.Listener
-	conns map[net.Conn]struct{} // of callers
+	conns map[net.Conn]flow // of callers
 }
 
 // relay adds one to the network and runs it until its close.
 func (n *Network) relay(node, caller, addr, target string) *relay {
 	r := &relay{
 		net: n, node: node, caller: caller, addr: addr, target: target,
-		done: make(chan struct{}), conns: map[net.Conn]struct{}{},
+		done: make(chan struct{}), conns: map[net.Conn]flow{},
 	}
 	n.relays = append(n.relays, r)
 	r.wg.Go(r.run)
@@ -155,72 +149,6 @@ func (r *relay) close() {
 	r.wg.Wait()
 }
 
-// carry passes a caller's bytes on, and the node's back, until either ends.
-func (r *relay) carry(c net.Conn) {
-	if !r.track(c) {
-		reset(c)
-		return
-	}
-	defer r.untrack(c)
-	caller, head := r.caller, []byte(nil)
-	if caller == "" {
-		var err error
-		if caller, head, err = readHello(c); err != nil {
-			c.Close()
-			return
-		}
-	}
-	back, err := net.Dial("tcp", r.target)
-	if err != nil {
-		r.shut()
-		return
-	}
-	gone := make(chan struct{}) // one side has ended
-	var once sync.Once
-	end := func(err error) {
-		once.Do(func() {
-			close(gone)
-			if err != nil {
-				reset(back)
-				reset(c)
-				return
-			}
-			back.Close()
-			c.Close()
-		})
-	}
-	r.wg.Go(func() {
-		err := r.pump(c, back, link{r.node, caller}, nil, gone)
-		if r.nodeDied() {
-			r.shut() // before the caller learns of the end, so that whoever looks finds the port refusing
-		}
-		end(err)
-	})
-	end(r.pump(back, c, link{caller, r.node}, head, gone))
-}
-
-// pump copies what passes the link until the source ends, and then until the end
-// itself would pass.
-func (r *relay) pump(dst io.Writer, src io.Reader, l link, head []byte, gone <-chan struct{}) error {
-	buf := append(make([]byte, 0, 32<<10), head...)
-	for {
-		if !r.net.pass(l, gone, r.done) {
-			return nil
-		}
-		if _, err := dst.Write(buf); err != nil {
-			return err
-		}
-		n, err := src.Read(buf[:cap(buf)])
-		buf = buf[:n]
-		if err != nil {
-			if !r.net.pass(l, gone, r.done) || errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-	}
-}
-
 // track notes a caller for shut to end; false where the relay is closed.
 func (r *relay) track(c net.Conn) bool {
 	r.mu.Lock()
@@ -229,7 +157,7 @@ func (r *relay) track(c net.Conn) bool {
 	case <-r.done:
 		return false
 	default:
-		r.conns[c] = struct{}{}
+		r.conns[c] = flow{}
 		return true
 	}
 }
@@ -247,23 +175,4 @@ func reset(c net.Conn) {
 		_ = t.SetLinger(0) // a connection that is closed already has nothing to reset
 	}
 	c.Close()
-}
-
-// readHello reads the start of a connection to a Raft port (node/port.go): a
-// byte for what it is for, four for a length, and JSON that says from whom.
-func readHello(c io.Reader) (from string, head []byte, err error) {
-	head = make([]byte, 5)
-	if _, err := io.ReadFull(c, head); err != nil {
-		return "", nil, err
-	}
-	n := binary.BigEndian.Uint32(head[1:])
-	if n > helloLimit {
-		return "", nil, fmt.Errorf("hello of %d bytes: at most %d", n, helloLimit)
-	}
-	head = append(head, make([]byte, n)...)
-	if _, err := io.ReadFull(c, head[5:]); err != nil {
-		return "", nil, err
-	}
-	var hello struct{ From string }
-	return hello.From, head, json.Unmarshal(head[5:], &hello)
 }
