@@ -52,6 +52,9 @@ type round struct {
 // verdict means is for others to say. Either way a failed round leaves its evidence.
 func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	t.Helper()
+	if err := s.Load.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	r := &round{s: s, c: c, load: newLoad(s.Load, s.Promise, fmt.Sprintf("%s-%x-", s.Fault.Name, s.Seed))}
 	t.Cleanup(func() { r.end(t) })
 	r.begin = r.term()
@@ -62,6 +65,7 @@ func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	rate := float64(r.load.operations()-before) / time.Since(since).Seconds()
 	r.hurt(t)
 	r.load.stop()
+	r.load.finish(t)
 	row := r.row(rate)
 	r.judge(t, &row)
 	r.done = true
@@ -98,9 +102,9 @@ func (r *round) hurt(t harness.T) {
 // judge gives the verdict, and keeps the evidence where it is bad.
 func (r *round) judge(t harness.T, row *Row) {
 	key := ""
-	switch f := r.s.Promise.check(r.load.ops, patience); {
+	switch f := r.load.check(); {
 	case f != nil:
-		key, row.Verdict = f.Key, fmt.Sprintf("%s: %s", f.Key, f.What)
+		key, row.Verdict = f.picture(), fmt.Sprintf("%s: %s", f.Key, f.What)
 	case r.s.Promise.Level == "lease" && r.leased == 0:
 		row.Verdict = "no read was answered under a lease: nothing was tried"
 	default:
