@@ -40,7 +40,7 @@ chaos: ## faults under load, and the histories judged by porcupine: a table (15 
 	@$(BIN)/chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS))
 
-chaos-broken: ## nodes that are broken on purpose: each workload must catch each of them alone (10 minutes)
+chaos-broken: ## nodes that are broken on purpose: each workload must catch each of them alone (4 minutes)
 	DENGINE_CHAOS_BROKEN=1 $(GO) test -count=1 -v -timeout 30m -run TestEveryWorkloadCatchesBrokenNodes ./internal/chaos
 
 # SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.

@@ -78,14 +78,14 @@ func checkList(h []Op) string {
 	least := newPast(shown, func(o Op) (int, bool) { return len(o.Value), true })
 	for _, o := range shown {
 		if o.Value != "" && !strings.HasPrefix(longest+" ", o.Value+" ") {
-			return fmt.Sprintf("client %d: %v: it does not begin what was there too: %s", o.Client, o, longest)
+			return fmt.Sprintf("client %d at %s: it was %s, which does not begin what was there too: %s", o.Client, o.At, tail(o.Value), tail(longest))
 		}
 		saw := o.Value
 		if o.Kind == CAS {
 			saw = o.Expect
 		}
 		if was := least.before(o.Call); len(saw) < was {
-			return fmt.Sprintf("client %d: %v, begun at %v: what had been there before is not: %s", o.Client, o, o.Call, longest[len(saw):was])
+			return fmt.Sprintf("client %d at %s, begun at %v: it was %s, and had been %s", o.Client, o.At, o.Call, tail(saw), tail(longest[:was]))
 		}
 	}
 	return checkAppended(longest, h)
@@ -101,11 +101,21 @@ func checkAppended(all string, h []Op) string {
 	for _, element := range strings.Fields(all) {
 		switch {
 		case seen[element]:
-			return fmt.Sprintf("%s is there twice: %s", element, all)
+			return fmt.Sprintf("%s is there twice: %s", element, tail(all))
 		case !appended[element]:
-			return fmt.Sprintf("%s is there, and who appended it was told that it is not: %s", element, all)
+			return fmt.Sprintf("%s is there, and who appended it was told that it is not: %s", element, tail(all))
 		}
 		seen[element] = true
 	}
 	return ""
+}
+
+// tail is the end of a list, with how long it is, for people.
+func tail(list string) string {
+	const most = 4
+	words := strings.Fields(list)
+	if len(words) <= most {
+		return fmt.Sprint(words)
+	}
+	return fmt.Sprintf("%d elements to %v", len(words), words[len(words)-most:])
 }

@@ -150,19 +150,6 @@ func (l *load) operations() int {
 	return len(l.ops)
 }
 
-// acknowledged are the writes that have certainly happened.
-func (l *load) acknowledged() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, o := range l.ops {
-		if o.writes() && o.Result == OK {
-			n++
-		}
-	}
-	return n
-}
-
 // lacks is an error that says how many operations are missing, where there are
 // fewer than want.
 func (l *load) lacks(want int) error {
