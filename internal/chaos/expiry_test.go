@@ -39,6 +39,8 @@ func TestExpiry(t *testing.T) {
 		{"a key's repeat", true, underKey, []told{{0, OK, false, "1", 1}, {1, OK, true, "1", 1}}, 1},
 		{"executed again in its time", false, underKey, []told{{0, OK, false, "1", 1}, {k - 1, OK, false, "2", 2}}, 0},
 		{"a key that is over is a new one", true, underKey, []told{{0, OK, false, "1", 1}, {k + 1, OK, false, "2", 2}}, 2},
+		{"a new one, sent again on its way", true, underKey, []told{{0, OK, false, "1", 1}, {k + 1, OK, true, "2", 2}}, 2},
+		{"a new one, twice", false, underKey, []told{{0, OK, false, "1", 1}, {k + 1, OK, false, "3", 3}}, 0},
 		{"or not yet", true, underKey, []told{{0, OK, false, "1", 1}, {k + 1, OK, true, "1", 1}}, 1},
 		{"new, with the old answer", false, underKey, []told{{0, OK, false, "1", 1}, {k + 1, OK, true, "2", 1}}, 0},
 		{"an unknown repeat may come late", true, underKey, []told{{0, OK, false, "1", 1}, {k + 1, Unknown, false, "", 0}}, 2},
