@@ -65,8 +65,8 @@ func (o Op) writes() bool {
 	return (o.Kind == Put || o.Kind == Delete || o.Kind == CAS) && o.Result != Failed
 }
 
-// of is a workload's part of a history.
-func of(h []Op, workload string) []Op {
+// partOf is a workload's part of a history.
+func partOf(h []Op, workload string) []Op {
 	return only(h, func(o Op) bool { return o.Workload == workload })
 }
 

@@ -80,7 +80,7 @@ func (p Promise) nodeArgs() []string {
 // check judges a history of registers; nil where the promise was kept. Reads that may be stale
 // have a checker of their own, and writes are linearizable in any case.
 func (p Promise) check(h []Op, patience time.Duration) *Finding {
-	h = of(h, ofRegisters)
+	h = partOf(h, ofRegisters)
 	if p.MaxStaleness == 0 {
 		return CheckRegisters(h, patience)
 	}

@@ -103,7 +103,7 @@ func (l *load) finish(t harness.T) {
 // none.
 func (l *load) check() *Finding {
 	for _, w := range l.workloads {
-		if f := w.check(of(l.ops, w.op)); f != nil {
+		if f := w.check(partOf(l.ops, w.op)); f != nil {
 			return f
 		}
 	}
