@@ -5,7 +5,7 @@ GO     ?= go
 PKGS   := ./...
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: all build up down test race e2e failover chaos bench lint fuzz proxies clean
+.PHONY: all build up down test race e2e failover chaos chaos-broken bench lint fuzz proxies clean
 
 all: build
 
@@ -42,6 +42,9 @@ chaos: ## faults under load, and the histories judged by porcupine: a table (25 
 		$(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(LEVEL),--level $(LEVEL)) $(if $(STALENESS),--staleness $(STALENESS)) \
 		$(if $(NODES),--nodes $(NODES)) $(if $(STORE),--store $(STORE)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(SUMMARY),--summary $(SUMMARY)) $(if $(RESUME),--resume)
+
+chaos-broken: ## nodes that are broken on purpose: each workload must catch each of them alone (4 minutes)
+	DENGINE_CHAOS_BROKEN=1 $(GO) test -count=1 -v -timeout 30m -run TestEveryWorkloadCatchesBrokenNodes ./internal/chaos
 
 # SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
 bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)

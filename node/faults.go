@@ -32,7 +32,7 @@ const (
 
 // wrapDisk lets tests break the disk from outside.
 func wrapDisk(dir string, d disk) disk {
-	return &faultyDisk{disk: d, path: filepath.Join(dir, faultFile)}
+	return &faultyDisk{disk: lateDisk(d), path: filepath.Join(dir, faultFile)}
 }
 
 // faultyDisk looks at its control file before each write.

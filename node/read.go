@@ -65,7 +65,7 @@ func (n *Node) read(ctx context.Context, o ReadOptions, look func(*fsm)) error {
 	}
 	n.counters.reads.Add(1)
 	switch {
-	case level == Eventual && (o.MaxStaleness == 0 || n.fresh.covers(began.Add(-o.MaxStaleness))):
+	case level == Eventual && (o.MaxStaleness == 0 || n.fresh.covers(began.Add(-o.MaxStaleness))), staleReads():
 		look(c.fsm)
 		return nil
 	case level == Lease && n.leased(ctx, c, look):

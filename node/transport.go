@@ -292,7 +292,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, t: t, id: id, done: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p := &pipeline{AppendPipeline: earlyPipeline(inner), t: t, id: id, done: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	p.wg.Go(p.watch)
 	return p, nil
 }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func history(t *testing.T, lines ...string) []Op {
 	t.Helper()
 	var out []Op
 	for i, line := range lines {
-		words := strings.Fields(strings.ReplaceAll(line, "-", ""))
+		words := slices.DeleteFunc(strings.Fields(line), func(word string) bool { return word == "-" })
 		o := Op{Client: i + 1, At: "n1", Key: "k", Result: OK, Return: Never}
 		from, to, _ := strings.Cut(words[len(words)-1], "..")
 		if _, err := fmt.Sscan(from, &o.Call); err != nil {
@@ -30,7 +31,7 @@ func history(t *testing.T, lines ...string) []Op {
 			t.Fatalf("%s: %v", line, err)
 		}
 		kind, failed := strings.CutSuffix(words[0], "!")
-		o.Kind = map[string]Kind{"put": Put, "read": Read, "del": Delete, "cas": CAS}[kind]
+		o.Kind = map[string]Kind{"put": Put, "read": Read, "del": Delete, "cas": CAS, "scan": Scan}[kind]
 		if failed {
 			o.Result = Failed
 		}

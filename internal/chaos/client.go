@@ -1,109 +1,176 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/dengine/dengine/internal/once"
 )
 
-// client does one operation after the other at one address.
+// client does one operation after the other at one place, of all workloads as
+// chance has it.
 type client struct {
 	l      *load
-	at     string
+	here   *place
 	id     int // a new one after an unknown outcome: the operation may still go on
-	wrote  int // values, so far
+	made   int // values and identities, so far
 	random *rand.Rand
-	http   once.Client
-	last   seen // for the next CAS
+	parts  []part
 }
 
-// seen is what a client knows of a key: its value, empty where there is none, and
-// the value's tag.
-type seen struct{ key, value, tag string }
+// place is an address that clients talk to.
+type place struct {
+	name string // "lb", or a node's
+	once.Client
+}
 
-// Of a hundred requests; the rest are CAS.
-const reads, puts, deletes = 55, 25, 6
+// part is what a client does of one workload.
+type part struct {
+	share int // of all that it does
+	act   func()
+}
 
-// act does one operation, and notes it unless it is none.
+// act does a little of one of the workloads.
 func (c *client) act() {
-	key := fmt.Sprintf("%s%02d", c.l.prefix, c.random.IntN(c.l.p.Keys))
-	switch n := c.random.IntN(100); {
-	case n < reads:
-		c.read(key)
-	case n < reads+puts:
-		c.write(Op{Key: key, Kind: Put, Value: c.newValue()})
-	case n < reads+puts+deletes:
-		c.write(Op{Key: key, Kind: Delete})
-	case c.last.key == "":
-		c.read(key)
-	default:
-		c.compareAndSet()
+	all := 0
+	for _, p := range c.parts {
+		all += p.share
+	}
+	n := c.random.IntN(all)
+	for _, p := range c.parts {
+		if n -= p.share; n < 0 {
+			p.act()
+			return
+		}
 	}
 }
 
-// newValue is one that nobody has written before.
+// newValue is one that nobody has made before.
 func (c *client) newValue() string {
-	c.wrote++
-	return fmt.Sprintf("%d.%d", c.id, c.wrote)
+	c.made++
+	return fmt.Sprintf("%d.%d", c.id, c.made)
 }
 
-// read reads at the level of the round; where that is the nodes' default, half of
-// the reads leave it to them.
-func (c *client) read(key string) {
-	query := c.l.promise.query()
-	if c.l.promise.isDefault() && c.random.IntN(2) == 0 {
-		query = ""
-	}
-	o := Op{Client: c.id, At: c.at, Key: key, Kind: Read, Result: OK, Call: c.l.since()}
-	a, err := c.http.Do(http.MethodGet, "/kv/"+key+query, nil, "Accept", "application/octet-stream")
+// chance is true one time in n.
+func (c *client) chance(n int) bool { return c.random.IntN(n) == 0 }
+
+// ask sends an operation's request once, and notes when.
+func (c *client) ask(o *Op, at *place, method, path string, headers ...string) (once.Answer, error) {
+	o.Client, o.At, o.Call = c.id, at.name, c.l.since()
+	a, err := at.Do(method, path, []byte(o.Value), headers...)
 	o.Return = c.l.since()
+	return a, err
+}
+
+// get reads a key and notes what it held; false where it could not be read.
+func (c *client) get(at *place, o Op, query string) (Op, bool) {
+	o.Kind, o.Result = Read, OK
+	a, err := c.ask(&o, at, http.MethodGet, "/kv/"+o.Key+query, "Accept", "application/octet-stream")
 	switch {
 	case err == nil && a.OK():
-		o.Value = string(a.Body)
+		o.Value, o.Tag, o.Writes = string(a.Body), a.ETag, a.Writes
 	case err == nil && a.Code() == "key_not_found":
 	default:
 		c.l.fail(o, a, err)
-		return
+		return o, false
 	}
-	c.last = seen{key, o.Value, a.ETag}
 	c.l.note(o)
+	return o, true
 }
 
-// compareAndSet replaces what the client has last seen, if it is still there.
-func (c *client) compareAndSet() {
-	s := c.last
-	c.last = seen{}
-	condition := []string{"If-None-Match", "*"}
-	if s.value != "" {
-		condition = []string{"If-Match", s.tag}
-	}
-	c.write(Op{Key: s.key, Kind: CAS, Value: c.newValue(), Expect: s.value}, condition...)
-}
-
-// write sends a put, a delete or a CAS.
-func (c *client) write(o Op, headers ...string) {
+// write sends a put, a delete or a CAS once, and notes it unless it was refused:
+// then it has no result.
+func (c *client) write(o Op, headers ...string) Op {
 	method := http.MethodPut
 	if o.Kind == Delete {
 		method = http.MethodDelete
 	}
-	o.Client, o.At, o.Call = c.id, c.at, c.l.since()
-	a, err := c.http.Do(method, "/kv/"+o.Key, []byte(o.Value), headers...)
-	o.Return = c.l.since()
+	a, err := c.ask(&o, c.here, method, "/kv/"+o.Key, headers...)
+	return c.ended(o, a, err)
+}
+
+// ended notes what became of a write.
+func (c *client) ended(o Op, a once.Answer, err error) Op {
 	switch fate := once.FateOf(a, err); {
 	case fate == once.Acked:
-		o.Result = OK
-		c.last = seen{o.Key, o.Value, a.ETag}
+		o.Result, o.Tag, o.Writes = OK, a.ETag, a.Writes
 	case fate == once.Refused && a.Status == http.StatusPreconditionFailed:
 		o.Result = Failed
 	case fate == once.Refused:
 		c.l.fail(o, a, err)
-		return
+		return o
 	default:
 		o.Result, o.Return = Unknown, Never
 		c.l.fail(o, a, err)
 		c.id = c.l.newClient()
 	}
 	c.l.note(o)
+	return o
+}
+
+const (
+	// certainFor is how long a write is asked for again, and so less than
+	// keyLife by more than a request may be on its way: a copy that comes when
+	// its key is over would be a new write.
+	certainFor = 8 * time.Second
+	retryPause = 20 * time.Millisecond
+	// lostAnswers is how many first answers are needed for one to be lost on its
+	// way, as it were.
+	lostAnswers = 8
+)
+
+// errInDoubt is why a write is left open that was asked for again and again.
+var errInDoubt = errors.New("in doubt to the end")
+
+// certain puts a value under an Idempotency-Key. Where the answer leaves the
+// outcome open, or is lost, the same request goes to the balancer, again and again,
+// until it is known what became of it. Its call is the first one's.
+func (c *client) certain(at *place, o Op, headers ...string) Op {
+	headers = append(headers, "Idempotency-Key", c.l.prefix+"key-"+c.newValue())
+	call := c.l.since()
+	for doubt := false; ; doubt = true {
+		a, err := c.ask(&o, at, http.MethodPut, "/kv/"+o.Key, headers...)
+		o.Call = call
+		lost := !doubt && err == nil && c.chance(lostAnswers)
+		switch refused := !doubt && once.FateOf(a, err) == once.Refused; {
+		case lost: // and so it goes on
+		case refused, decided(a, err):
+			return c.ended(o, a, err)
+		case o.Return-call > certainFor:
+			return c.ended(o, once.Answer{}, errInDoubt)
+		}
+		at = c.l.front
+		time.Sleep(retryPause)
+	}
+}
+
+// decided says that an answer is what the state machine made of a write, whichever
+// of its copies it was.
+func decided(a once.Answer, err error) bool {
+	return once.FateOf(a, err) == once.Acked || err == nil && a.Status == http.StatusPreconditionFailed && a.Outcome == "not-applied"
+}
+
+// unchanged makes a write happen only where its key is as it was read.
+func unchanged(read Op) []string {
+	if read.Tag == "" {
+		return []string{"If-None-Match", "*"}
+	}
+	return []string{"If-Match", read.Tag}
+}
+
+// number is the number in a value, 0 where there is none, -1 where it is something
+// else.
+func number(value string) int {
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
 }

@@ -26,17 +26,18 @@ func (s *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, s.body)
 }
 
-// newTestClient is one of a load that talks to an answerer.
-func newTestClient(t *testing.T, s *answerer, p Promise) *client {
+// newTestClient is one of a load that talks to a server, also where it would talk
+// to the balancer.
+func newTestClient(t *testing.T, s http.Handler, p Promise) *registrar {
 	t.Helper()
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
 	l := newLoad(DefaultProfile(), p, "k")
 	l.begin = time.Now()
-	c := &client{l: l, at: "n1", id: l.newClient(), random: random(1, 1)}
-	c.http.Addr, c.http.Timeout = srv.Listener.Addr().String(), answerTimeout
-	t.Cleanup(c.http.Close)
-	return c
+	at := newPlace(target{name: "n1", addr: srv.Listener.Addr().String()})
+	l.front = at
+	t.Cleanup(at.Close)
+	return &registrar{client: l.newClientAt(at, random(1, 1))}
 }
 
 // Which answer becomes which operation; what was refused, and a read that failed,
@@ -146,5 +147,69 @@ func TestValuesAreUnique(t *testing.T) {
 	}
 	if len(seen) != 20 {
 		t.Errorf("%d values, want 20", len(seen))
+	}
+}
+
+// scripted gives its answers one after the other, the last one again and again.
+type scripted struct {
+	answers []answerer
+	keys    []string // Idempotency-Key of each request
+}
+
+func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
+	next := s.answers[0]
+	if len(s.answers) > 1 {
+		s.answers = s.answers[1:]
+	}
+	next.ServeHTTP(w, r)
+}
+
+// never loses no first answer.
+func (c *client) never() {
+	for r := uint64(0); ; r++ {
+		c.random = random(r, 1)
+		if !c.chance(lostAnswers) {
+			c.random = random(r, 1)
+			return
+		}
+	}
+}
+
+// A write is asked for under one key until what comes is what was made of it; what
+// refuses one copy says nothing of those before.
+func TestCertain(t *testing.T) {
+	t.Parallel()
+	acked, failed := answerer{status: 200, etag: `"7"`}, answerer{status: 412, outcome: "not-applied"}
+	refused, doubt, silent := answerer{status: 503, outcome: "not-applied"}, answerer{status: 504, outcome: "unknown"}, answerer{}
+	for _, tt := range []struct {
+		name    string
+		answers []answerer
+		want    Result
+		copies  int
+	}{
+		{"at once", []answerer{acked, refused}, OK, 1},
+		{"failed", []answerer{failed, refused}, Failed, 1},
+		{"refused", []answerer{refused, acked}, "", 1},
+		{"in doubt, then not", []answerer{doubt, acked}, OK, 2},
+		{"in doubt, and had failed", []answerer{doubt, failed}, Failed, 2},
+		{"in doubt, then refused", []answerer{doubt, refused, refused, acked}, OK, 4},
+		{"cut short", []answerer{silent, silent, acked}, OK, 3},
+	} {
+		s := &scripted{answers: tt.answers}
+		c := newTestClient(t, s, Promise{Level: "lease"})
+		c.never()
+		o := c.certain(c.here, Op{Key: "k", Kind: CAS, Value: "v"})
+		if o.Result != tt.want || len(s.keys) != tt.copies {
+			t.Errorf("%s: %q after %d copies, want %q after %d", tt.name, o.Result, len(s.keys), tt.want, tt.copies)
+		}
+		if noted := len(c.l.ops); (noted == 1) != (tt.want != "") {
+			t.Errorf("%s: %d operations", tt.name, noted)
+		}
+		for _, key := range s.keys {
+			if key == "" || key != s.keys[0] {
+				t.Errorf("%s: keys %v", tt.name, s.keys)
+			}
+		}
 	}
 }

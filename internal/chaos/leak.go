@@ -12,8 +12,8 @@ import (
 // the last third of its life is compared with the middle one, by their medians; the
 // first third is for getting going. A process that is started again begins anew.
 
-// held is what a process holds at one moment.
-type held struct {
+// holding is what a process holds at one moment.
+type holding struct {
 	goroutines, files float64
 	live, resident    float64 // bytes: of the heap after its last collection; of memory
 }
@@ -21,7 +21,7 @@ type held struct {
 // measure is one thing that a process holds.
 type measure struct {
 	name string
-	of   func(held) float64
+	of   func(holding) float64
 	unit float64 // of what is shown
 	// It has grown where the later median is more than the earlier one by more than
 	// slack and by more than share of it.
@@ -34,10 +34,10 @@ type measure struct {
 func measures() []measure {
 	const mib = 1 << 20
 	return []measure{
-		{name: "goroutines", of: func(h held) float64 { return h.goroutines }, unit: 1, slack: 16, share: 0.1, fails: true},
-		{name: "open files", of: func(h held) float64 { return h.files }, unit: 1, slack: 16, share: 0.1, fails: true},
-		{name: "MiB of heap", of: func(h held) float64 { return h.live }, unit: mib, slack: 8 * mib, share: 0.25},
-		{name: "MiB resident", of: func(h held) float64 { return h.resident }, unit: mib, slack: 16 * mib, share: 0.25},
+		{name: "goroutines", of: func(h holding) float64 { return h.goroutines }, unit: 1, slack: 16, share: 0.1, fails: true},
+		{name: "open files", of: func(h holding) float64 { return h.files }, unit: 1, slack: 16, share: 0.1, fails: true},
+		{name: "MiB of heap", of: func(h holding) float64 { return h.live }, unit: mib, slack: 8 * mib, share: 0.25},
+		{name: "MiB resident", of: func(h holding) float64 { return h.resident }, unit: mib, slack: 16 * mib, share: 0.25},
 	}
 }
 
@@ -48,7 +48,7 @@ const leastLooks = 60
 type life struct {
 	name  string
 	pid   int
-	looks []held
+	looks []holding
 }
 
 // trend is what became of a measure in one life.
@@ -57,7 +57,7 @@ type trend struct {
 	from, to float64 // medians of the middle and the last third
 }
 
-func (m measure) trend(looks []held) trend {
+func (m measure) trend(looks []holding) trend {
 	var values []float64
 	for _, h := range looks {
 		values = append(values, m.of(h))

@@ -86,7 +86,7 @@ func (w *leakWatch) follow(p *harness.Process, every time.Duration) {
 }
 
 // note adds a look to the life that it is of.
-func (w *leakWatch) note(name string, pid int, h held) {
+func (w *leakWatch) note(name string, pid int, h holding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range slices.Backward(w.lives) {
@@ -95,11 +95,11 @@ func (w *leakWatch) note(name string, pid int, h held) {
 			return
 		}
 	}
-	w.lives = append(w.lives, &life{name: name, pid: pid, looks: []held{h}})
+	w.lives = append(w.lives, &life{name: name, pid: pid, looks: []holding{h}})
 }
 
 // look reads what a process holds from its metrics.
-func (w *leakWatch) look(addr string) (h held, err error) {
+func (w *leakWatch) look(addr string) (h holding, err error) {
 	resp, err := w.http.Get("http://" + addr + "/metrics")
 	if err != nil {
 		return h, err

@@ -3,20 +3,22 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/dengine/dengine/internal/once"
 )
 
-// Profile is how much a load does. All must be positive unless it says otherwise.
+// Profile is how much a load does. All numbers must be positive unless it says otherwise.
 type Profile struct {
-	Keys      int // registers
-	Balancer  int // clients of the balancer
-	Direct    int // clients of each node
-	PerSecond int // requests of all clients together, at most; each waits for its answer
+	Keys      int      // registers
+	Balancer  int      // clients of the balancer
+	Direct    int      // clients of each node
+	PerSecond int      // acts of all clients together, at most: one request, or a few that belong together, whose answers are waited for
+	Only      []string // of Workloads; all of them where it is empty
 	// Reconnect is the share of clients that close their connection after each
-	// request, one of so many; 0: none does.
+	// act, one of so many; 0: none does.
 	Reconnect int
 }
 
@@ -32,13 +34,16 @@ const answerTimeout = 5 * time.Second
 
 // load is what clients do, until stop, and what became of it.
 type load struct {
-	p       Profile
-	promise Promise
-	prefix  string // of keys: rounds on one cluster begin with registers of their own
-	begin   time.Time
-	ended   chan struct{}
-	ending  sync.Once
-	wg      sync.WaitGroup
+	p         Profile
+	promise   Promise
+	prefix    string // of keys: rounds on one cluster begin with keys of their own
+	workloads []plied
+	front     *place   // the first target: the balancer
+	nodes     []*place // the others
+	begin     time.Time
+	ended     chan struct{}
+	ending    sync.Once
+	wg        sync.WaitGroup
 
 	mu    sync.Mutex
 	ids   int // given to clients so far
@@ -60,33 +65,39 @@ type target struct {
 
 // newLoad prepares a load; start starts it.
 func newLoad(p Profile, promise Promise, prefix string) *load {
-	return &load{p: p, promise: promise, prefix: prefix, ended: make(chan struct{}), tally: tally{reasons: map[string]int{}}}
+	l := &load{p: p, promise: promise, prefix: prefix, ended: make(chan struct{}), tally: tally{reasons: map[string]int{}}}
+	l.workloads = l.chosen()
+	return l
 }
 
-// start sends the load. A client's choices follow from the seed and its number;
-// how they fall together with others' does not.
+// start sends the load; the first target is the balancer. A client's choices follow
+// from the seed and its number; how they fall together with others' does not.
 func (l *load) start(seed uint64, targets []target) {
 	l.begin = time.Now()
+	l.front, l.nodes = newPlace(targets[0]), nil
 	all := 0
 	for _, t := range targets {
 		all += t.clients
 	}
 	pause := time.Duration(all) * time.Second / time.Duration(l.p.PerSecond)
 	n := uint64(0)
-	for _, t := range targets {
+	for i, t := range targets {
+		if i > 0 {
+			l.nodes = append(l.nodes, newPlace(t))
+		}
 		for range t.clients {
 			n++
-			c := &client{
-				l: l, at: t.name, id: l.newClient(), random: random(seed, n),
-				http: once.Client{Addr: t.addr, Timeout: answerTimeout},
+			c := l.newClientAt(newPlace(t), random(seed, n))
+			for _, w := range l.workloads {
+				c.parts = append(c.parts, part{w.share, w.join(c)})
 			}
 			l.wg.Go(func() {
-				defer c.http.Close()
+				defer c.here.Close()
 				act := c.act
 				if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
 					act = func() {
 						c.act()
-						c.http.Close()
+						c.here.Close()
 					}
 				}
 				l.pace(between(c.random, 0, pause), pause, act)
@@ -112,10 +123,24 @@ func (l *load) pace(wait, interval time.Duration, act func()) {
 	}
 }
 
+// newPlace is a target with connections of its own.
+func newPlace(t target) *place {
+	return &place{name: t.name, Client: once.Client{Addr: t.addr, Timeout: answerTimeout}}
+}
+
+func (l *load) newClientAt(at *place, r *rand.Rand) *client {
+	return &client{l: l, here: at, id: l.newClient(), random: r}
+}
+
 // stop ends the load and waits for every answer. It may be called again.
 func (l *load) stop() {
 	l.ending.Do(func() { close(l.ended) })
 	l.wg.Wait()
+	for _, p := range append(l.nodes[:len(l.nodes):len(l.nodes)], l.front) {
+		if p != nil {
+			p.Close()
+		}
+	}
 }
 
 func (l *load) newClient() int {
@@ -159,7 +184,7 @@ func (l *load) fail(o Op, a once.Answer, err error) {
 	defer l.mu.Unlock()
 	what := "write"
 	switch {
-	case o.Kind == Read:
+	case o.Kind == Read, o.Kind == Scan:
 		what = "read"
 	case o.Result == Unknown:
 		l.tally.unknown++

@@ -48,21 +48,39 @@ func (p Promise) query() string {
 	return "?consistency=" + p.Level
 }
 
+// strong asks for reads that must see all that was acknowledged before them: at
+// the level of the round where that promises so much.
+func (p Promise) strong() string {
+	if p.Level == "eventual" {
+		return "?consistency=linearizable"
+	}
+	return p.query()
+}
+
 // isDefault says that reads which name no level have this one.
 func (p Promise) isDefault() bool { return p.Level == "linearizable" }
 
-// nodeArgs are the flags that nodes need for it: leases are granted only where
-// no voter would break its patience for a leader that seems to have crashed.
+// Lifetimes of the identities of writes. Those of keys are longer than a client
+// needs to be certain of a write.
+const (
+	sessionLife = 3 * time.Second
+	keyLife     = 20 * time.Second
+)
+
+// nodeArgs are the flags that nodes need for it. Leases are granted only where no
+// voter would break its patience for a leader that seems to have crashed.
 func (p Promise) nodeArgs() []string {
+	args := []string{"--session-timeout", sessionLife.String(), "--idempotency-window", keyLife.String()}
 	if p.Level == "lease" {
-		return []string{"--crash-detection=false"}
+		args = append(args, "--crash-detection=false")
 	}
-	return nil
+	return args
 }
 
-// check judges a history; nil where the promise was kept. Reads that may be stale
+// check judges a history of registers; nil where the promise was kept. Reads that may be stale
 // have a checker of their own, and writes are linearizable in any case.
 func (p Promise) check(h []Op, patience time.Duration) *Finding {
+	h = partOf(h, ofRegisters)
 	if p.MaxStaleness == 0 {
 		return CheckRegisters(h, patience)
 	}

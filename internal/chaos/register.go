@@ -53,9 +53,9 @@ func CheckRegisters(h []Op, patience time.Duration) *Finding {
 		left := max(time.Until(deadline), time.Millisecond) // 0 would be for ever
 		switch porcupine.CheckOperationsTimeout(register(), operations(keys[key]), left) {
 		case porcupine.Illegal:
-			return &Finding{key, "its history is not linearizable"}
+			return &Finding{key, "its history is not linearizable", true}
 		case porcupine.Unknown:
-			return &Finding{key, fmt.Sprintf("porcupine could not decide its %d operations in what was left of %v", len(keys[key]), patience)}
+			return &Finding{key, fmt.Sprintf("porcupine could not decide its %d operations in what was left of %v", len(keys[key]), patience), true}
 		}
 	}
 	return nil

@@ -78,6 +78,9 @@ type round struct {
 // verdict means is for others to say. Either way a failed round leaves its evidence.
 func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	t.Helper()
+	if err := s.Load.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	r := &round{s: s, c: c, field: newField(t, c), load: newLoad(s.Load, s.Promise, fmt.Sprintf("%s-%x-", Names(s.Nemeses), s.Seed))}
 	t.Cleanup(func() { r.end(t) })
 	r.begin = r.term()
@@ -91,6 +94,7 @@ func Run(t harness.T, c *harness.Cluster, s Setup) Row {
 	r.hurt(t)
 	r.load.stop()
 	r.leaks.stop()
+	r.load.finish(t)
 	row := r.row(rate)
 	r.judge(t, &row)
 	r.done = true
@@ -159,9 +163,9 @@ func (r *round) judge(t harness.T, row *Row) {
 	key, seen := "", r.field.finding()
 	levels, grew := r.leaks.judge()
 	row.Levels = levels
-	switch f := r.s.Promise.check(r.load.ops, patience); {
+	switch f := r.load.check(); {
 	case f != nil:
-		key, row.Verdict = f.Key, fmt.Sprintf("%s: %s", f.Key, f.What)
+		key, row.Verdict = f.picture(), fmt.Sprintf("%s: %s", f.Key, f.What)
 	case seen != "":
 		row.Verdict = seen
 	case grew != "":

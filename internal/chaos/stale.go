@@ -21,15 +21,11 @@ func CheckStaleness(h []Op, bound time.Duration) *Finding {
 				continue
 			}
 			if what := stale(o, sources, acknowledged, bound); what != "" {
-				return &Finding{key, what}
+				return &Finding{key, what, true}
 			}
 		}
 	}
 	return nil
-}
-
-func only(h []Op, want func(Op) bool) []Op {
-	return slices.DeleteFunc(slices.Clone(h), func(o Op) bool { return !want(o) })
 }
 
 // stale says what is wrong with a read, "" where nothing is. What it saw was true

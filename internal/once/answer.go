@@ -15,7 +15,9 @@ type Answer struct {
 	Outcome string // Dengine-Outcome
 	ETag    string
 	Writes  uint64 // Dengine-Writes, of the key
-	Body    []byte
+	// Replayed says that the answer is that of an earlier copy of the write.
+	Replayed bool
+	Body     []byte
 }
 
 // OK says that the request was served.

@@ -135,6 +135,7 @@ func (k *conn) exchange(c *Client, method, path string, body []byte, headers []s
 	}
 	defer resp.Body.Close()
 	a = Answer{Status: resp.StatusCode, Outcome: resp.Header.Get("Dengine-Outcome"), ETag: resp.Header.Get("Etag")}
+	a.Replayed = resp.Header.Get("Idempotency-Replayed") == "true"
 	a.Writes, _ = strconv.ParseUint(resp.Header.Get("Dengine-Writes"), 10, 64) // 0 where there is none
 	var buf bytes.Buffer
 	if _, err := io.Copy(&buf, resp.Body); err != nil {
