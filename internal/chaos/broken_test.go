@@ -25,40 +25,9 @@ func brokenNodes(t *testing.T) []brokenNode {
 	data := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == ofExpiry })
 	return []brokenNode{
 		{"stale reads", "DENGINE_FAULT_STALE_READS=1", named(t, "two-way"), data},
-		{"no fsync", "DENGINE_FAULT_LATE_DISK=1", []Fault{killEvery()}, data},
+		{"no fsync", "DENGINE_FAULT_LATE_DISK=1", named(t, "kill-all"), data},
 		{"acknowledged before it is committed", "DENGINE_FAULT_EARLY_ACK=1", named(t, "kill"), data},
 		{"identities are forgotten", "DENGINE_FAULT_NO_IDENTITIES=1", named(t, "pause"), all},
-	}
-}
-
-// named are faults by their names.
-func named(t *testing.T, names ...string) []Fault {
-	t.Helper()
-	var out []Fault
-	for _, n := range names {
-		i := slices.IndexFunc(Faults(), func(f Fault) bool { return f.Name == n })
-		if i < 0 {
-			t.Fatalf("there is no fault %q", n)
-		}
-		out = append(out, Faults()[i])
-	}
-	return out
-}
-
-// killEvery ends every node at once: what only memory had is gone.
-func killEvery() Fault {
-	return Fault{
-		Name: "kill-all", least: 100 * time.Millisecond, most: 200 * time.Millisecond,
-		strike: func(c *harness.Cluster, _ *dice) (string, func()) {
-			for _, p := range c.Nodes {
-				p.Kill()
-			}
-			return "killed all nodes", func() {
-				for _, p := range c.Nodes {
-					p.Start()
-				}
-			}
-		},
 	}
 }
 
@@ -98,7 +67,7 @@ func (b brokenNode) caught(t *testing.T, workloads []string) string {
 	p := Promise{Level: "linearizable"}
 	for n := range brokenRounds {
 		c := harness.Start(t, harness.Options{Relays: true, Faults: true, NodeEnv: []string{b.env}, NodeArgs: p.nodeArgs()})
-		s := Setup{Promise: p, Fault: b.faults[0], Lasts: brokenLasts, Seed: seed + uint64(n), Load: DefaultProfile(), Evidence: t.TempDir()}
+		s := Setup{Promise: p, Nemeses: b.faults, Lasts: brokenLasts, Seed: seed + uint64(n), Load: DefaultProfile(), Evidence: t.TempDir()}
 		s.Load.Only = workloads
 		row := Run(t, c, s)
 		for _, p := range c.All() {
