@@ -61,27 +61,3 @@ func (f *field) revive(p *harness.Process) {
 		p.Start()
 	}
 }
-
-// jumps are by how much wall clocks jump.
-var jumps = []time.Duration{-8760 * time.Hour, -time.Hour, -5 * time.Second, 5 * time.Second, time.Hour, 8760 * time.Hour}
-
-// jump has the wall clock of a node jump ahead or back, or those of all nodes, each by
-// something else. What is promised for a time must not be over sooner or later.
-func jump(f *field, d *dice) (string, func()) {
-	victims := []*harness.Process{f.leaderOrAny(d)}
-	if d.IntN(2) == 0 {
-		victims = f.c.Nodes
-	}
-	var what []string
-	var heals []func()
-	for _, p := range victims {
-		by := jumps[d.IntN(len(jumps))]
-		what = append(what, fmt.Sprintf("%s by %v", p.Name, by))
-		heals = append(heals, p.AddFault(fmt.Sprintf("clock %v", by)))
-	}
-	return "clock jumps: " + strings.Join(what, ", "), func() {
-		for _, heal := range heals {
-			heal()
-		}
-	}
-}

@@ -23,7 +23,7 @@ type Setup struct {
 }
 
 // healthy is how long a round goes on before the first fault.
-func (s Setup) healthy() time.Duration { return max(time.Second, s.Lasts/12) }
+func (s Setup) healthy() time.Duration { return max(500*ms, s.Lasts/12) }
 
 // patience is how long a history may take to judge.
 const patience = time.Minute
