@@ -28,13 +28,12 @@ func (w bank) prefix() string { return w.l.key(ofBank, "") }
 
 func (w bank) join(c *client) func() {
 	return func() {
-		switch c.random.IntN(3) {
-		case 0:
+		if c.chance(3) {
 			w.look(c)
-		default:
-			pair := c.random.Perm(accounts)
-			w.transfer(c, w.account(pair[0]), w.account(pair[1]), 1+c.random.IntN(mostMoved))
+			return
 		}
+		pair := c.random.Perm(accounts)
+		w.transfer(c, w.account(pair[0]), w.account(pair[1]), 1+c.random.IntN(mostMoved))
 	}
 }
 

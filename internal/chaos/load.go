@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,8 +74,7 @@ func newLoad(p Profile, promise Promise, prefix string) *load {
 // start sends the load; the first target is the balancer. A client's choices follow
 // from the seed and its number; how they fall together with others' does not.
 func (l *load) start(seed uint64, targets []target) {
-	l.begin = time.Now()
-	l.front, l.nodes = newPlace(targets[0]), nil
+	l.begin, l.front = time.Now(), newPlace(targets[0])
 	all := 0
 	for _, t := range targets {
 		all += t.clients
@@ -136,10 +136,11 @@ func (l *load) newClientAt(at *place, r *rand.Rand) *client {
 func (l *load) stop() {
 	l.ending.Do(func() { close(l.ended) })
 	l.wg.Wait()
-	for _, p := range append(l.nodes[:len(l.nodes):len(l.nodes)], l.front) {
-		if p != nil {
-			p.Close()
-		}
+	if l.front == nil { // it was never started
+		return
+	}
+	for _, p := range append(slices.Clone(l.nodes), l.front) {
+		p.Close()
 	}
 }
 

@@ -87,7 +87,7 @@ var errUnread = errors.New("it could not be read")
 // was lost may not have been missed before.
 func (l *load) finish(t harness.T) {
 	t.Helper()
-	c := l.newClientAt(l.front, random(0, 0)) // it leaves nothing to chance
+	c := l.newClientAt(l.front, random(0, 0))
 	defer c.here.Close()
 	for _, w := range l.workloads {
 		harness.Eventually(t, "the last state of the "+w.name, func() error {
