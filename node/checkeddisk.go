@@ -130,7 +130,7 @@ func (d checkedDisk) Get(key []byte) ([]byte, error) {
 		return b, err
 	}
 	n := len(b) - 4
-	if n < 0 || key == nil {
+	if n < 0 || binary.LittleEndian.Uint32(b[n:]) != valueSum(key, b[:n]) {
 		return nil, fmt.Errorf("the value of %s: %w", key, errSum)
 	}
 	return b[:n], nil
