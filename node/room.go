@@ -14,14 +14,14 @@ import (
 // whatever a failed write was told.
 const fullBelow = 256 << 10
 
-// room is how many bytes a process without privileges may still write on the
-// file system of a folder.
-func room(dir string) (uint64, error) {
+// room is how many bytes a process without privileges may still write on the file
+// system of a folder; some file systems do not tell.
+func room(dir string) (free uint64, known bool) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("look for room in %s: %w", dir, err)
+	if err := unix.Statfs(dir, &st); err != nil || st.Blocks == 0 {
+		return 0, false
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return st.Bavail * uint64(st.Bsize), true
 }
 
 // mebibytes is a size as people read it.
@@ -32,9 +32,9 @@ func mebibytes(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<
 // and again where something restarts it.
 func (n *Node) roomToStart() error {
 	need := uint64(max(n.cfg.MaxEntryBytes, n.cfg.MaxValueBytes)) + 1<<20
-	free, err := room(n.dir.path)
-	if err != nil || free >= need {
-		return err
+	free, known := room(n.dir.path)
+	if !known || free >= need {
+		return nil
 	}
 	return fmt.Errorf("the disk of data directory %s has %s free, and the node needs %s to start: make room, then start it again",
 		n.dir.path, mebibytes(free), mebibytes(need))
@@ -43,8 +43,8 @@ func (n *Node) roomToStart() error {
 // remedy is what a person can do about a file that could not be written.
 func remedy(file string, err error) string {
 	dir := filepath.Dir(file)
-	free, unknown := room(dir)
-	full := unknown == nil && free < fullBelow
+	free, known := room(dir)
+	full := known && free < fullBelow
 	switch {
 	case full, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Sprintf("the disk is full (%s free for %s): make room", mebibytes(free), dir)
