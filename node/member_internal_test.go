@@ -120,7 +120,7 @@ func TestMayAdd(t *testing.T) {
 // have joined again it fails.
 func TestAdmissionNeverForgetsWhereNodesRejoin(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5000) {
+	for seed := range uint64(2000) {
 		rnd := rand.New(rand.NewPCG(seed, 11))
 		nodes := make([]*simulated, 3+2*rnd.IntN(4))
 		for i := range nodes {
