@@ -119,14 +119,14 @@ func TestMayAdd(t *testing.T) {
 // have joined again it fails.
 func TestAdmissionNeverForgetsWhereNodesRejoin(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(5000) {
+	for seed := range uint64(2000) {
 		rnd := rand.New(rand.NewPCG(seed, 11))
 		nodes := make([]*simulated, 3+2*rnd.IntN(4))
 		for i := range nodes {
 			nodes[i] = new(simulated)
 			nodes[i].wipe(fmt.Sprint(i, " first"))
 		}
-		wipes := len(nodes) / 2
+		wipes, haste := len(nodes)/2, 1+rnd.IntN(20)
 		for step := range 100 + rnd.IntN(400) {
 			i := rnd.IntN(len(nodes))
 			n := nodes[i]
@@ -135,7 +135,7 @@ func TestAdmissionNeverForgetsWhereNodesRejoin(t *testing.T) {
 				wipes--
 				n.wipe(fmt.Sprint(i, " after step ", step))
 			case n.joined:
-			case n.took && leader.joined && rnd.IntN(2) == 0:
+			case n.took && leader.joined && rnd.IntN(haste) == 0:
 				wipes++
 				maps.Copy(n.records, leader.records)
 				n.joined, n.closed = true, true
@@ -178,9 +178,9 @@ func TestNewDirectoryAbstainsUpToItsTerm(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Shutdown()
-			for term, want := range map[uint64]bool{5: false, 6: false, 7: false} {
-				if got := asked(t, tr, "n1", term); got != want {
-					t.Errorf("a vote in term %d: %t", term, got)
+			for term := range uint64(8) {
+				if asked(t, tr, "n1", term) {
+					t.Errorf("a vote in term %d", term)
 				}
 			}
 			if !asked(t, tr, "n1", 8) {

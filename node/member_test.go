@@ -83,7 +83,7 @@ func TestWipedNodeRejoins(t *testing.T) {
 	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 3, func(cfg *node.Config) {
+			c := startCluster(t, 3, stable, func(cfg *node.Config) {
 				cfg.LogStore = store
 				cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs = 20, 10*time.Millisecond, 5
 			})
@@ -125,7 +125,7 @@ func TestWipedNodeRejoins(t *testing.T) {
 // While a node comes back the leader changes, and changes again.
 func TestWipedNodeRejoinsWhileTheLeaderChanges(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 5)
+	c := startCluster(t, 5, stable)
 	wiped := c.others(c.leader())[0]
 	c.put(c.leader(), "a", "v")
 	c.wipe(wiped)
