@@ -80,15 +80,15 @@ func (l *load) start(seed uint64, targets []target) {
 				l: l, at: t.name, id: l.newClient(), random: random(seed, n),
 				http: once.Client{Addr: t.addr, Timeout: answerTimeout},
 			}
+			act := c.act
+			if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
+				act = func() {
+					c.act()
+					c.http.Close()
+				}
+			}
 			l.wg.Go(func() {
 				defer c.http.Close()
-				act := c.act
-				if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
-					act = func() {
-						c.act()
-						c.http.Close()
-					}
-				}
 				l.pace(between(c.random, 0, pause), pause, act)
 			})
 		}
