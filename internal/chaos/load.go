@@ -91,15 +91,15 @@ func (l *load) start(seed uint64, targets []target) {
 			for _, w := range l.workloads {
 				c.parts = append(c.parts, part{w.share, w.join(c)})
 			}
+			act := c.act
+			if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
+				act = func() {
+					c.act()
+					c.here.Close()
+				}
+			}
 			l.wg.Go(func() {
 				defer c.here.Close()
-				act := c.act
-				if l.p.Reconnect > 0 && n%uint64(l.p.Reconnect) == 0 {
-					act = func() {
-						c.act()
-						c.here.Close()
-					}
-				}
 				l.pace(between(c.random, 0, pause), pause, act)
 			})
 		}
