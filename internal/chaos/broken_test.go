@@ -69,6 +69,9 @@ func (b brokenNode) caught(t *testing.T, workloads []string) string {
 		c := harness.Start(t, harness.Options{Relays: true, Faults: true, NodeEnv: []string{b.env}, NodeArgs: p.nodeArgs()})
 		s := Setup{Promise: p, Nemeses: b.faults, Lasts: brokenLasts, Seed: seed + uint64(n), Load: DefaultProfile(), Evidence: t.TempDir()}
 		s.Load.Only = workloads
+		if harness.Race {
+			s.Load.PerSecond /= 4
+		}
 		row := Run(t, c, s)
 		for _, p := range c.All() {
 			p.Kill()
