@@ -62,9 +62,9 @@ func (r *round) row(rate float64) Row {
 	for _, o := range ops {
 		last = max(last, o.Call)
 		switch {
-		case o.Kind == Read:
+		case o.Kind == Read || o.Kind == Scan:
 			out.Reads++
-		case o.Result == OK:
+		case o.writes() && o.Result == OK:
 			out.Acked++
 		}
 	}
