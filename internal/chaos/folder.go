@@ -65,8 +65,8 @@ func copyFile(from, to string) (err error) {
 // are all there are; of snapshots it is the newest.
 func files(dir, what string) ([]string, error) {
 	patterns := map[string][]string{
-		"log":      {"raft.db", "wal/*.wal"},
-		"vote":     {"raft.db", "wal/wal-meta.db"},
+		"log":      {"raft.db", "wal/*.wal", "log.end"},
+		"vote":     {"raft.db", "wal/wal-meta.db", "wal/meta.json"},
 		"snapshot": {"snapshots/*/state.bin", "snapshots/*/meta.json"},
 		"identity": {"node.json", "peers.json", "starts.json"},
 	}[what]
