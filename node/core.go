@@ -87,7 +87,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 		MaxPool:                 maxPool,
 		Timeout:                 n.cfg.RPCTimeout,
 		MsgpackUseNewTimeFormat: true,
-	}), n.contact, c.store.watch, n.cfg.MaxAppendBytes, n.cfg.patience() > 0)
+	}), n.contact, c.store, c.store.watch, n.cfg.MaxAppendBytes, n.cfg.patience() > 0)
 	if !history {
 		if err := raft.BootstrapCluster(cfg, c.store, c.store, snapshots, trans, n.initialServers()); err != nil {
 			return errors.Join(fmt.Errorf("write the initial cluster: %w", err), trans.Close())

@@ -48,7 +48,7 @@ func FuzzRaftRPC(f *testing.F) {
 	f.Add([]byte("\x02\x81\xa4Size\x03abc\x02\x81\xa4Size\xff"))
 	stream := &given{conns: make(chan net.Conn), closed: make(chan struct{})}
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: stream, MaxPool: 1, Timeout: time.Minute, Logger: hclog.NewNullLogger()})
-	tr := newTransport(inner, newContact(), newDiskWatch(time.Hour, nil), 1<<20, false)
+	tr := newTransport(inner, newContact(), nil, newDiskWatch(time.Hour, nil), 1<<20, false)
 	f.Cleanup(func() { tr.Close() })
 	bad := make(chan *raft.AppendEntriesRequest, 1)
 	tr.wg.Go(func() {

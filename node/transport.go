@@ -9,14 +9,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with six things added: it bounds the
+// transport is raft's network transport with seven things added: it bounds the
 // bytes of an AppendEntries (raft bounds only the number of its entries) and what
-// one may commit, it notes who acknowledged what was sent when, it notes appends that
+// one may commit, it keeps raft from going back to a snapshot, it notes who acknowledged what was sent when, it notes appends that
 // come in, it tells raft of commit indexes that this node has asked for, and while
 // this node's disk is stuck it sends nothing that leads or asks to lead.
 type transport struct {
 	*raft.NetworkTransport
 	contact  *contact
+	log      raft.LogStore
 	disk     *diskWatch
 	maxBytes int
 	patient  bool                      // leases rest on what this node accepts; see SetHeartbeatHandler
@@ -40,9 +41,9 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(inner *raft.NetworkTransport, c *contact, disk *diskWatch, maxBytes int, patient bool) *transport {
+func newTransport(inner *raft.NetworkTransport, c *contact, log raft.LogStore, disk *diskWatch, maxBytes int, patient bool) *transport {
 	t := &transport{
-		NetworkTransport: inner, contact: c, disk: disk, maxBytes: maxBytes, patient: patient,
+		NetworkTransport: inner, contact: c, log: log, disk: disk, maxBytes: maxBytes, patient: patient,
 		rpcs: make(chan raft.RPC), hints: make(chan hint, 1), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
 	}
 	t.wg.Go(t.forward)
@@ -57,7 +58,7 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if !t.wanted(rpc) {
+			if !t.wanted(rpc) || t.answered(rpc) {
 				continue
 			}
 			a, appends := rpc.Command.(*raft.AppendEntriesRequest)
@@ -66,6 +67,7 @@ func (t *transport) forward() {
 				continue
 			}
 			told.raise(a)
+			t.shorten(a)
 			commit := boundCommit(a)
 			if t.deliver(rpc) {
 				t.contact.noteAppend(a.Term, commit, clock())
