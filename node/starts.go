@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,12 +157,10 @@ func (n *Node) announce(limit time.Duration, first chan<- struct{}) {
 func (n *Node) tell(limit time.Duration, told map[string]bool) {
 	ctx, cancel := context.WithTimeout(n.ctx, limit)
 	defer cancel()
-	var mu sync.Mutex
+	left := slices.DeleteFunc(slices.Clone(n.cfg.InitialCluster), func(m Member) bool { return told[m.ID] })
+	var mu sync.Mutex // the goroutines below change told
 	var wg sync.WaitGroup
-	for _, m := range n.cfg.InitialCluster {
-		if told[m.ID] {
-			continue
-		}
+	for _, m := range left {
 		wg.Go(func() {
 			c, _, err := n.port.connect(ctx, streamCluster, m.ID, m.Raft)
 			if err != nil {
