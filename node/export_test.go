@@ -140,3 +140,13 @@ func (n *Node) Busy() bool {
 		return true
 	}
 }
+
+// Electorate returns what tells how many other voters a round asks, and how many
+// votes it takes. Each call begins with what the one before has found.
+func (n *Node) Electorate() func() (others, majority int) {
+	var last electorate
+	return func() (int, int) {
+		e := n.voting(n.core.Load(), &last)
+		return len(e.peers), e.majority
+	}
+}
