@@ -243,8 +243,10 @@ func TestWipedNode(t *testing.T) {
 		if a, err := c.Try(http.MethodGet, "http://"+wiped.Health+"/readyz", ""); err != nil || a.Status != 503 || !strings.Contains(a.Body, "lost its memory") {
 			return fmt.Errorf("%+v, %w", a, err)
 		}
-		if !strings.Contains(wiped.Log(), "join it again as a learner") {
-			return fmt.Errorf("its log does not say how to come back")
+		for _, what := range []string{"dengine-node remove " + wiped.Name + " --at ", "--join"} {
+			if !strings.Contains(wiped.Log(), what) {
+				return fmt.Errorf("its log does not say how to come back: no %q", what)
+			}
 		}
 		return nil
 	})
