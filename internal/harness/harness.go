@@ -141,6 +141,9 @@ func (c *Cluster) known(t T, o Options) []addresses {
 	}
 	ports := FreePorts(t, 3*len(c.Nodes))
 	c.Net = newNetwork()
+	c.Net.dying = func(node string) bool {
+		return slices.ContainsFunc(c.Nodes, func(p *Process) bool { return p.Name == node && p.dying() })
+	}
 	for i, p := range c.Nodes {
 		a := addresses{p.Name, ports[3*i], ports[3*i+1], ports[3*i+2]}
 		c.Net.relay(p.Name, "", a.raft, p.Raft)

@@ -23,7 +23,8 @@ type Network struct {
 	refused map[string]bool
 	changed chan struct{} // closed at the next change
 	relays  []*relay
-	luck    func() float64 // from 0 to 1, of what passes a lossy link
+	luck    func() float64         // from 0 to 1, of what passes a lossy link
+	dying   func(node string) bool // it was sent what it cannot survive, since it was started
 }
 
 // Link is one direction between a node and another, or those outside: nodes go by
@@ -37,6 +38,7 @@ func newNetwork() *Network {
 	return &Network{
 		cut: map[Link]int{}, slow: map[Link]time.Duration{}, lossy: map[Link]bool{},
 		refused: map[string]bool{}, changed: make(chan struct{}), luck: rand.Float64,
+		dying: func(string) bool { return false },
 	}
 }
 

@@ -27,7 +27,8 @@ type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	log  bytes.Buffer
-	run  int // where its last run begins in the log
+	run  int  // where its last run begins in the log
+	dies bool // it was sent SIGKILL, and not started since
 
 	orders orders // faults that it is to have
 }
@@ -61,7 +62,7 @@ func (p *Process) Start() {
 	if err := <-started; err != nil {
 		p.t.Fatalf("start %s: %v", p.Name, err)
 	}
-	p.cmd, p.done, p.run = cmd, done, began
+	p.cmd, p.done, p.run, p.dies = cmd, done, began, false
 }
 
 // tee appends a program's output to its log.
@@ -143,7 +144,18 @@ func (p *Process) Signal(s syscall.Signal) {
 }
 
 // Kill ends the program with SIGKILL and waits for it.
-func (p *Process) Kill() { p.end(syscall.SIGKILL) }
+func (p *Process) Kill() {
+	p.mu.Lock()
+	p.dies = true
+	p.mu.Unlock()
+	p.end(syscall.SIGKILL)
+}
+
+func (p *Process) dying() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dies
+}
 
 // Stop ends the program with SIGTERM, waits for it, and returns its exit code.
 func (p *Process) Stop() int {

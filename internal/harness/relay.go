@@ -94,7 +94,8 @@ func (r *relay) nodeListens() bool {
 
 // nodeDied says whether the node's port refuses, after it has ended a connection.
 // A dying process's kernel ends its connections before it closes the ports that
-// it listened on: a dial in between is accepted, and then reset.
+// it listened on: a dial in between is accepted, and then reset. On a busy machine
+// that takes longer than a look, so a node that is being killed is looked at again.
 func (r *relay) nodeDied() bool {
 	for {
 		c, err := net.Dial("tcp", r.target)
@@ -106,7 +107,7 @@ func (r *relay) nodeDied() bool {
 			_, err = c.Read(make([]byte, 1))
 		}
 		c.Close()
-		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && !r.net.dying(r.node) {
 			return false
 		}
 	}
