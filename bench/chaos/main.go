@@ -47,7 +47,10 @@ func attack(p *harness.Program, o options, setups []chaos.Setup, stdout io.Write
 	for range o.jobs {
 		wg.Go(func() {
 			for i := range next {
-				rows[i], errs[i] = rec.once(setups[i], func() chaos.Row { return one(p, setups[i]) })
+				if p.Halted() {
+					continue
+				}
+				rows[i], errs[i] = rec.once(setups[i], func() chaos.Row { return one(p, setups[i]) }, p.Halted)
 				p.Logf("round %d of %d, %s, seed %d: %s", i+1, len(setups), rows[i].Fault, rows[i].Seed, rows[i].Verdict)
 			}
 		})

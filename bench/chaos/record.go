@@ -68,13 +68,14 @@ func (r *record) read(name string) error {
 	return lines.Err()
 }
 
-// once runs a round and keeps its row, unless it is there already.
-func (r *record) once(s chaos.Setup, run func() chaos.Row) (chaos.Row, error) {
+// once runs a round and keeps its row, unless it is there already. A round that was
+// interrupted is not kept.
+func (r *record) once(s chaos.Setup, run func() chaos.Row, interrupted func() bool) (chaos.Row, error) {
 	if row, ok := r.had[s.Command()]; ok {
 		return row, nil
 	}
 	row := run()
-	if r.file == nil {
+	if r.file == nil || interrupted() {
 		return row, nil
 	}
 	line, err := json.Marshal(row)

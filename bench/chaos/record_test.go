@@ -9,8 +9,11 @@ import (
 	"github.com/dengine/dengine/internal/chaos"
 )
 
+// never is for rounds that nobody interrupts.
+func never() bool { return false }
+
 // What was as promised is not run again, what was not is; the file has a line for
-// each round that was run.
+// each round that came to its end.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "new", "rounds.jsonl")
@@ -26,10 +29,13 @@ func TestResume(t *testing.T) {
 				verdict := map[uint64]string{1: chaos.Kept, 2: "lost"}[s.Seed]
 				ran = append(ran, strings.Join([]string{string(rune('0' + s.Seed)), verdict}, " "))
 				return chaos.Row{Command: s.Command(), Seed: s.Seed, Verdict: verdict}
-			})
+			}, never)
 			if err != nil || row.Seed != s.Seed {
 				t.Errorf("%+v, %v", row, err)
 			}
+		}
+		if _, err := rec.once(chaos.Setup{Seed: 3}, func() chaos.Row { return chaos.Row{Seed: 3} }, func() bool { return true }); err != nil {
+			t.Error(err)
 		}
 		rec.close()
 		if got := strings.Join(ran, ", "); got != want {
@@ -49,7 +55,7 @@ func TestRecordOfNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rec.close()
-	if row, err := rec.once(chaos.Setup{}, func() chaos.Row { return chaos.Row{Seed: 3} }); err != nil || row.Seed != 3 {
+	if row, err := rec.once(chaos.Setup{}, func() chaos.Row { return chaos.Row{Seed: 3} }, never); err != nil || row.Seed != 3 {
 		t.Errorf("%+v, %v", row, err)
 	}
 	file := filepath.Join(t.TempDir(), "broken")

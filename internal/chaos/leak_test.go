@@ -33,10 +33,11 @@ func TestLivesAreJudged(t *testing.T) {
 			"lb: 40 to 40 goroutines, 20 to 20 open files, 5 to 5 MiB of heap, 30 to 30 MiB resident", "",
 		},
 		"getting going":             {lived("n1", 90, func(i int) holding { return holding{goroutines: 10 * float64(min(i, 30))} }), "300 to 300 goroutines", ""},
+		"another leader":            {lived("n1", 90, func(i int) holding { return holding{goroutines: 68 + 25*float64(i/60)} }), "68 to 93 goroutines", ""},
 		"a burst":                   {lived("n1", 90, func(i int) holding { return holding{goroutines: float64(40 + i/80*1000)} }), "40 to 40 goroutines", ""},
 		"a drift":                   {lived("n1", 90, func(i int) holding { return holding{goroutines: 40 + float64(i)/2} }), "62 to 77 goroutines", ""},
-		"a goroutine each":          {lived("n1", 90, func(i int) holding { return holding{goroutines: 40 + float64(i)} }), "84 to 114 goroutines", "n1, process 7: 84 to 114 goroutines"},
-		"a file each":               {lived("lb", 600, func(i int) holding { return holding{files: 20 + float64(i)/10} }), "50 to 70 open files", "lb, process 7: 50 to 70 open files"},
+		"a goroutine each":          {lived("n1", 90, func(i int) holding { return holding{goroutines: 40 + 2*float64(i)} }), "128 to 188 goroutines", "n1, process 7: 128 to 188 goroutines"},
+		"a file each":               {lived("lb", 600, func(i int) holding { return holding{files: 20 + float64(i)/4} }), "95 to 145 open files", "lb, process 7: 95 to 145 open files"},
 		"many, and a tenth more":    {lived("lb", 90, func(i int) holding { return holding{goroutines: 1000 + float64(i)} }), "1044 to 1074 goroutines", ""},
 		"memory":                    {lived("n1", 90, func(i int) holding { return holding{live: float64(i) * mib} }), "not levelled out: n1, process 7: 44 to 74 MiB of heap", ""},
 		"a life too short to judge": {lived("n1", leastLooks-1, func(i int) holding { return holding{goroutines: 9 * float64(i)} }), "too short to tell", ""},
@@ -51,11 +52,11 @@ func TestLivesAreJudged(t *testing.T) {
 // Each run of a process is judged by itself, however short the others were.
 func TestEveryLifeIsJudged(t *testing.T) {
 	t.Parallel()
-	leaks := lived("n1", 90, func(i int) holding { return holding{files: float64(i)} })
+	leaks := lived("n1", 90, func(i int) holding { return holding{files: 2 * float64(i)} })
 	longer := lived("n1", 300, func(int) holding { return holding{files: 9} })
 	longer.pid = 8
 	notes, bad := judgeLives([]*life{leaks, longer, lived("n1", 3, func(int) holding { return holding{files: 9} })})
-	if !strings.Contains(notes, "n1: 0 to 0 goroutines, 9 to 9 open files") || !strings.Contains(bad, "process 7: 44 to 74 open files") {
+	if !strings.Contains(notes, "n1: 0 to 0 goroutines, 9 to 9 open files") || !strings.Contains(bad, "process 7: 88 to 148 open files") {
 		t.Errorf("%q, %q", notes, bad)
 	}
 }
