@@ -13,6 +13,11 @@ import (
 // one away yet.
 const transferPause = 5 * time.Millisecond
 
+// electionsWaited is how many election timeouts a node stays for whoever was told to
+// take over: on a busy machine that takes longer than one, and where the third node
+// is away it needs the vote of this one.
+const electionsWaited = 4
+
 // handOver gives a leader's leadership to another node before it stops, and waits
 // until that one leads and has committed something. What raft has been given is decided first: a transfer
 // would leave its outcome unknown. All of it takes closeTimeout at most.
@@ -40,7 +45,7 @@ func (n *Node) handOver(c *core) {
 		}
 		err := transfer(c, heir, addressOf(members, heir), 2*n.cfg.ElectionTimeout)
 		switch {
-		case err == nil && n.awaitLeader(n.cfg.ElectionTimeout):
+		case err == nil && n.awaitLeader(electionsWaited*n.cfg.ElectionTimeout):
 			n.seeIn(c, n.cfg.HeartbeatTimeout)
 			log.Info("leadership handed over", zap.String("to", string(heir)), zap.Duration("took", time.Since(start)))
 			return
