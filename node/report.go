@@ -1,59 +1,14 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
-
-// reportTick is how often the role is looked at without being told to: leases
-// and followers' patience run out without an event.
-const reportTick = 20 * time.Millisecond
-
-// board holds the node's published report and wakes who waits for another one.
-type board struct {
-	run string // names this run of the node in epochs
-
-	mu      sync.Mutex
-	report  healthcheck.Report
-	count   uint64
-	changed chan struct{}
-}
-
-func newBoard() *board {
-	return &board{run: randomHex()[:12], changed: make(chan struct{})}
-}
-
-// publish stores a fresh report. A new epoch begins when it differs in what the
-// epoch stands for; the indexes may differ within one. It returns the report
-// with its epoch, and the one before if an epoch has begun.
-func (b *board) publish(r healthcheck.Report) (now healthcheck.Report, before *healthcheck.Report) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.count == 0 || !sameEpoch(b.report, r) {
-		old := b.report
-		before = &old
-		b.count++
-		close(b.changed)
-		b.changed = make(chan struct{})
-	}
-	r.Epoch = b.run + "-" + strconv.FormatUint(b.count, 10)
-	b.report = r
-	return r, before
-}
-
-func sameEpoch(a, b healthcheck.Report) bool {
-	return a.Role == b.Role && a.Term == b.Term && a.Leader == b.Leader && a.Primary == b.Primary &&
-		a.Replica == b.Replica && a.Ready == b.Ready && slices.Equal(a.Members, b.Members)
-}
 
 // Changed implements healthcheck.Source.
 func (n *Node) Changed(epoch string) <-chan struct{} {
@@ -226,46 +181,6 @@ func httpOf(members []healthcheck.Member, id string) string {
 		}
 	}
 	return ""
-}
-
-// watchRole keeps the board up to date and marks each new term of this leader in
-// the log, until ctx ends.
-func (n *Node) watchRole(ctx context.Context, c *core) {
-	tick := time.NewTicker(reportTick)
-	defer tick.Stop()
-	var marking atomic.Bool  // a mark is on its way; where it fails the next look sends another
-	var marked atomic.Uint64 // the last term that has its mark: other entries of the term do not set its limits
-	silent := false
-	for {
-		term := c.raft.CurrentTerm()
-		if c.raft.State() == raft.Leader && marked.Load() != term && marking.CompareAndSwap(false, true) {
-			n.group.Go(func() {
-				if err := c.proposer.mark(n.cfg.identityLimits(), n.cfg.WriteTimeout); err != nil {
-					n.log.Debug("the mark of the new term failed", zap.Error(err))
-				} else {
-					marked.Store(term)
-				}
-				marking.Store(false)
-				n.kickRole()
-			})
-		}
-		n.Report()
-		silent = n.watchDisk(c, silent)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-n.kick:
-		}
-	}
-}
-
-// kickRole asks for a look at the role now.
-func (n *Node) kickRole() {
-	select {
-	case n.kick <- struct{}{}:
-	default:
-	}
 }
 
 // phaseText and setPhase: what a starting node is waiting for, for people.
