@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,8 @@ type snapshotStore struct {
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
 
 // openSnapshots opens the store, removes what was left half, and looks at the
-// meta data of all snapshots.
+// meta data of all snapshots. raft removes old ones file by file: one that lacks its
+// meta data behind a newer one was being removed when the node ended.
 func openSnapshots(dir string, retain int, log hclog.Logger) (*snapshotStore, error) {
 	s := &snapshotStore{dir: dir, path: filepath.Join(dir, snapshotsDir)}
 	if err := s.removeHalf("*"); err != nil {
@@ -53,8 +55,12 @@ func openSnapshots(dir string, retain int, log hclog.Logger) (*snapshotStore, er
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if _, err := s.readMeta(name); err != nil {
+	for i, name := range names {
+		_, err := s.readMeta(name)
+		if i > 0 && errors.Is(err, fs.ErrNotExist) {
+			err = os.RemoveAll(filepath.Join(s.path, name.String()))
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -23,8 +23,10 @@ const startTime = 30 * time.Second
 // forgotten with the damaged folder, and there is no way to know how much that is. At
 // the end the folder is what it was.
 func corrupt(f *field, d *dice) (string, func()) {
+	f.folders.Lock()
+	defer f.folders.Unlock()
 	p := f.any(d)
-	_, committed := f.memory(p)
+	last, committed := f.memory(p)
 	up := f.keepDown(sigkill, p)
 	what := ""
 	kept := p.Dir + ".kept"
@@ -41,7 +43,7 @@ func corrupt(f *field, d *dice) (string, func()) {
 	joined := f.c.Net.Isolate(p.Name)
 	outcome := "there is nothing to damage"
 	if what != "" {
-		outcome = f.tryDamaged(p, what, committed)
+		outcome = f.tryDamaged(p, what, min(last, committed)) // who is behind knows of more than it has
 	}
 	must(f, p.SwapData(func(dir string) error {
 		if err := os.RemoveAll(dir); err != nil {

@@ -17,6 +17,8 @@ const (
 // has the newest folder again. That this is noticed is promised where all others
 // heard of the last run; where they have not, nothing is done.
 func oldCopy(f *field, d *dice) (string, func()) {
+	f.folders.Lock()
+	defer f.folders.Unlock()
 	p := f.any(d)
 	up := f.keepDown(sigkill, p)
 	old, kept := p.Dir+".old", p.Dir+".kept"

@@ -19,6 +19,8 @@ type field struct {
 	t harness.T
 	c *harness.Cluster
 
+	folders sync.Mutex // held by who changes a data folder: one at a time
+
 	mu       sync.Mutex
 	down     map[*harness.Process]int  // by how many it is kept from running
 	still    map[*harness.Process]int  // by how many it is stopped

@@ -66,7 +66,7 @@ func copyFile(from, to string) (err error) {
 func files(dir, what string) ([]string, error) {
 	patterns := map[string][]string{
 		"log":      {"raft.db", "wal/*.wal", "log.end"},
-		"vote":     {"raft.db", "wal/wal-meta.db", "wal/meta.json"},
+		"vote":     {"votes", "wal/meta.json"},
 		"snapshot": {"snapshots/*/state.bin", "snapshots/*/meta.json"},
 		"identity": {"node.json", "peers.json", "starts.json"},
 	}[what]

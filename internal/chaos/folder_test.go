@@ -49,7 +49,7 @@ func TestDamage(t *testing.T) {
 	held := bytes.Repeat([]byte("data"), 3000)
 	whole := append(bytes.Clone(held), make([]byte, 1<<20)...)
 	for kind, name := range map[string]string{
-		"log": "wal/1.wal", "vote": "wal/wal-meta.db", "snapshot": "snapshots/2-9/state.bin", "identity": "node.json",
+		"log": "wal/1.wal", "vote": "votes", "snapshot": "snapshots/2-9/state.bin", "identity": "node.json",
 	} {
 		cut, flipped := 0, 0
 		for n := range uint64(40) {

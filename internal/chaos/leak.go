@@ -16,6 +16,7 @@ import (
 type holding struct {
 	goroutines, files float64
 	live, resident    float64 // bytes: of the heap after its last collection; of memory
+	leads             bool    // it is a node, and the leader
 }
 
 // measure is one thing that a process holds.
@@ -30,8 +31,7 @@ type measure struct {
 }
 
 // measures are the tolerances too. What one fault or one client takes is below the
-// slack, and so is what a leader of five has more than a follower, since the lead may
-// change between the thirds; what each fault or client leaves behind is soon above it.
+// slack; what each of them leaves behind is soon above it.
 func measures() []measure {
 	const mib = 1 << 20
 	return []measure{
@@ -45,10 +45,11 @@ func measures() []measure {
 // leastLooks is how many times a process must have been looked at to be judged.
 const leastLooks = 60
 
-// life is one run of a process.
+// life is one run of a process, or as much of it as it led, or did not.
 type life struct {
 	name  string
 	pid   int
+	leads bool
 	looks []holding
 }
 

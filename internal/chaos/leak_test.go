@@ -29,11 +29,10 @@ func TestLivesAreJudged(t *testing.T) {
 		notes, bad string
 	}{
 		"level": {
-			lived("lb", 90, func(int) holding { return holding{40, 20, 5 * mib, 30 * mib} }),
+			lived("lb", 90, func(int) holding { return holding{40, 20, 5 * mib, 30 * mib, false} }),
 			"lb: 40 to 40 goroutines, 20 to 20 open files, 5 to 5 MiB of heap, 30 to 30 MiB resident", "",
 		},
 		"getting going":             {lived("n1", 90, func(i int) holding { return holding{goroutines: 10 * float64(min(i, 30))} }), "300 to 300 goroutines", ""},
-		"another leader":            {lived("n1", 90, func(i int) holding { return holding{goroutines: 68 + 25*float64(i/60)} }), "68 to 93 goroutines", ""},
 		"a burst":                   {lived("n1", 90, func(i int) holding { return holding{goroutines: float64(40 + i/80*1000)} }), "40 to 40 goroutines", ""},
 		"a drift":                   {lived("n1", 90, func(i int) holding { return holding{goroutines: 40 + float64(i)/2} }), "62 to 77 goroutines", ""},
 		"a goroutine each":          {lived("n1", 90, func(i int) holding { return holding{goroutines: 40 + 2*float64(i)} }), "128 to 188 goroutines", "n1, process 7: 128 to 188 goroutines"},
@@ -58,6 +57,21 @@ func TestEveryLifeIsJudged(t *testing.T) {
 	notes, bad := judgeLives([]*life{leaks, longer, lived("n1", 3, func(int) holding { return holding{files: 9} })})
 	if !strings.Contains(notes, "n1: 0 to 0 goroutines, 9 to 9 open files") || !strings.Contains(bad, "process 7: 88 to 148 open files") {
 		t.Errorf("%q, %q", notes, bad)
+	}
+}
+
+// A node that led and leads no more is not compared with itself.
+func TestLeadersAreComparedWithLeaders(t *testing.T) {
+	t.Parallel()
+	w := new(leakWatch)
+	for i := range 90 {
+		w.note("n1", 7, holding{goroutines: 50})
+		if i >= 60 {
+			w.note("n1", 7, holding{goroutines: 100, leads: true})
+		}
+	}
+	if notes, bad := w.judge(); bad != "" || !strings.Contains(notes, "50 to 50 goroutines") || w.looks("n1") != 120 {
+		t.Errorf("%q, %q, %d looks", notes, bad, w.looks("n1"))
 	}
 }
 

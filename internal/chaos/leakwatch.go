@@ -58,12 +58,13 @@ func (w *leakWatch) judge() (notes, bad string) {
 func (w *leakWatch) looks(name string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	n, pid := 0, 0
 	for _, l := range slices.Backward(w.lives) {
-		if l.name == name {
-			return len(l.looks)
+		if l.name == name && (pid == 0 || l.pid == pid) {
+			n, pid = n+len(l.looks), l.pid
 		}
 	}
-	return 0
+	return n
 }
 
 func (w *leakWatch) follow(p *harness.Process, every time.Duration) {
@@ -85,17 +86,18 @@ func (w *leakWatch) follow(p *harness.Process, every time.Duration) {
 	}
 }
 
-// note adds a look to the life that it is of.
+// note adds a look to the life that it is of. A leader has more to hold than a
+// follower, and the lead goes to and fro: each is a life by itself.
 func (w *leakWatch) note(name string, pid int, h holding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range slices.Backward(w.lives) {
-		if l.name == name && l.pid == pid {
+		if l.name == name && l.pid == pid && l.leads == h.leads {
 			l.looks = append(l.looks, h)
 			return
 		}
 	}
-	w.lives = append(w.lives, &life{name: name, pid: pid, looks: []holding{h}})
+	w.lives = append(w.lives, &life{name: name, pid: pid, leads: h.leads, looks: []holding{h}})
 }
 
 // look reads what a process holds from its metrics.
@@ -111,6 +113,7 @@ func (w *leakWatch) look(addr string) (h holding, err error) {
 	}
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
+		h.leads = h.leads || name == "dengine_node_leader" && value == "1"
 		if into := wanted[name]; into != nil {
 			if *into, err = strconv.ParseFloat(value, 64); err != nil {
 				return h, fmt.Errorf("%s: %w", name, err)
