@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -89,6 +90,9 @@ func report(o options, rows []chaos.Row, errs []error, stdout io.Writer) error {
 }
 
 func summarize(o options, rows []chaos.Row) error {
+	if err := os.MkdirAll(filepath.Dir(o.summary), 0o755); err != nil {
+		return err
+	}
 	f, err := os.Create(o.summary)
 	if err != nil {
 		return err
