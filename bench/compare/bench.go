@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
@@ -96,4 +97,14 @@ const (
 func pick(worker int) func() int {
 	r := rand.New(rand.NewPCG(uint64(worker), 0))
 	return func() int { return r.IntN(keys) }
+}
+
+// executable is this program, for what it does in processes of its own.
+func executable(t harness.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
 }

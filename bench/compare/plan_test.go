@@ -38,7 +38,7 @@ func TestValueIsAsLongAsSaid(t *testing.T) {
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--only nonsense": `there is no "nonsense", but levels, etcd`,
+		"--only nonsense": `there is no "nonsense", but reads, levels, etcd`,
 		"--runs 0":        "--runs 0",
 		"extra":           `"extra"`,
 	} {
