@@ -9,12 +9,20 @@ import (
 // proxyTables are what was wanted, the ratios, and then the figures.
 func proxyTables(r benchmark.Result) string {
 	out := "**What was wanted.** A ratio is dengine's figure by the other's, taken within a round: the median of the rounds.\n\n" + wanted(r)
-	for _, rival := range rivals() {
-		out += fmt.Sprintf("\n**dengine / %s** at so many connections: requests/s (and the proxy's CPU time for a request).\n\n%s", rival.people, matrix(r, rival))
+	add := func(title, table string) {
+		if table != "" {
+			out += "\n" + title + "\n\n" + table
+		}
 	}
-	out += "\n**What safety costs**: the balancer with it / without it.\n\n" + benchmark.RatioTable(verdicts(r, safePromises()))
-	out += "\n**At a fixed rate**, half of HAProxy's most in that round; a latency counts from when the request was due.\n\n" + figures(r, workload.pacedKey)
-	return out + "\n**As fast as it goes.**\n\n" + figures(r, workload.key)
+	for _, rival := range rivals() {
+		add("**dengine / "+rival.people+"** at so many connections: requests/s (and the proxy's CPU time for a request).", matrix(r, rival))
+	}
+	if v := verdicts(r, safePromises()); len(v) > 0 {
+		add("**What safety costs**: the balancer with it / without it.", benchmark.RatioTable(v))
+	}
+	add("**At a fixed rate**, half of HAProxy's most in that round; a latency counts from when the request was due.", figures(r, workload.pacedKey))
+	add("**As fast as it goes.**", figures(r, workload.key))
+	return out
 }
 
 // wanted are the floors. One that lacks the other's figure is said to.
@@ -48,7 +56,8 @@ func verdicts(r benchmark.Result, promises []benchmark.Promise) (out []benchmark
 	return out
 }
 
-// matrix has a line for each workload and a column for each number of connections.
+// matrix has a line for each workload and a column for each number of connections;
+// it is empty where nothing was compared.
 func matrix(r benchmark.Result, rival proxy) string {
 	head := []string{"request", "from"}
 	for _, n := range proxyConnections {
@@ -56,20 +65,26 @@ func matrix(r benchmark.Result, rival proxy) string {
 	}
 	var lines [][]string
 	for _, w := range workloads() {
-		line := []string{w.what, w.at}
+		line, any := []string{w.what, w.at}, false
 		for _, n := range proxyConnections {
 			cell := ""
 			if v := verdicts(r, []benchmark.Promise{w.ratio(rival, benchmark.PerSecond, n), w.ratio(rival, benchmark.CPUMicros, n)}); len(v) == 2 {
-				cell = fmt.Sprintf("%.2f (%.2f)", v[0].Median, v[1].Median)
+				cell, any = fmt.Sprintf("%.2f (%.2f)", v[0].Median, v[1].Median), true
 			}
 			line = append(line, cell)
 		}
-		lines = append(lines, line)
+		if any {
+			lines = append(lines, line)
+		}
+	}
+	if lines == nil {
+		return ""
 	}
 	return benchmark.Table(head, lines)
 }
 
-// figures are the medians of each proxy, side by side, under the keys that key makes.
+// figures are the medians of each proxy, side by side, under the keys that key makes;
+// empty where nothing was found.
 func figures(r benchmark.Result, key func(w workload, system string, connections int) benchmark.Key) string {
 	systems := []string{ours}
 	for _, p := range rivals() {
@@ -84,6 +99,9 @@ func figures(r benchmark.Result, key func(w workload, system string, connections
 				}
 			}
 		}
+	}
+	if lines == nil {
+		return ""
 	}
 	return benchmark.Table([]string{
 		"request", "from", "connections", "through", "asked for", "requests/s", "p50", "p99", "p99.9", "max",
