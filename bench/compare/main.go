@@ -58,6 +58,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if err := benchmark.ParseFlags(f, args, stderr); err != nil {
 		return o, err
 	}
+	if o.redraw && o.only != "" {
+		return o, errors.New("--redraw writes every section: leave --only out")
+	}
 	if o.seconds < 0 || o.seconds > longest || o.runs < 1 {
 		return o, fmt.Errorf("--seconds %d, --runs %d: want 0 to %d, and at least 1", o.seconds, o.runs, longest)
 	}
@@ -91,7 +94,7 @@ func all(p *harness.Program, o options, chosen []part, stdout io.Writer) error {
 			result := part.measure(p, o)
 			errs = append(errs, part.report(o, result, stdout), verdict(o, result))
 		}
-		if o.redraw || !part.chosen {
+		if !part.chosen {
 			errs = append(errs, part.redraw(o))
 		}
 	}

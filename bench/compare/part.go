@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,8 +92,14 @@ func (part part) measure(p *harness.Program, o options) benchmark.Result {
 // text is a result for people.
 func (part part) text(r benchmark.Result) string { return r.Provenance() + "\n" + part.tables(r) }
 
-// file is where its results are.
-func (part part) file(o options) string { return filepath.Join(o.out, part.name+".json") }
+// file is where its results are. Those of some of its groups do not take the place of
+// those of all.
+func (part part) file(o options) string {
+	if part.chosen {
+		return filepath.Join(o.out, part.name+".some.json")
+	}
+	return filepath.Join(o.out, part.name+".json")
+}
 
 // report writes a result to its file and shows it.
 func (part part) report(o options, r benchmark.Result, stdout io.Writer) error {
@@ -103,9 +111,13 @@ func (part part) report(o options, r benchmark.Result, stdout io.Writer) error {
 	return nil
 }
 
-// redraw writes the section of bench/README.md again, from the file of results.
+// redraw writes the section of bench/README.md again, from the file of results; an
+// empty one where there is none yet.
 func (part part) redraw(o options) error {
 	r, err := benchmark.ReadResult(part.file(o))
+	if errors.Is(err, fs.ErrNotExist) {
+		return benchmark.WriteSection(o.readme, part.name, "")
+	}
 	if err != nil {
 		return err
 	}

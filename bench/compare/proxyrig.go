@@ -14,7 +14,7 @@ import (
 // rig is one workload's servers and the proxies in front of them, for one round.
 type rig struct {
 	*bench
-	harness.T
+	t        harness.T
 	workload workload
 	servers  []int // process ids
 	proxies  []running
@@ -25,17 +25,17 @@ type rig struct {
 func newRig(b *bench, t harness.T, w workload) (*rig, site) {
 	t.Helper()
 	s, pids := w.site(t)
-	return &rig{bench: b, T: t, workload: w, servers: pids, dir: t.TempDir()}, s
+	return &rig{bench: b, t: t, workload: w, servers: pids, dir: t.TempDir()}, s
 }
 
 // start adds a proxy, once it answers as it should.
 func (r *rig) start(p proxy, path string, s site) running {
-	r.Helper()
-	run := p.start(r, path, s)
+	r.t.Helper()
+	run := p.start(r.t, path, s)
 	r.proxies = append(r.proxies, run)
-	harness.Eventually(r, "right answers from "+p.name, func() error { return r.try(run) })
+	harness.Eventually(r.t, "right answers from "+p.name, func() error { return r.try(run) })
 	if _, err := r.pace(run, warmConnections, warmRate, 0).run(); err != nil {
-		r.Errorf("warm up %s: %v", p.name, err)
+		r.t.Errorf("warm up %s: %v", p.name, err)
 	}
 	return run
 }
@@ -81,16 +81,16 @@ func (w workload) bytes(host string) string {
 
 // fast measures as many requests as n connections carry.
 func (r *rig) fast(p running, k benchmark.Key) {
-	r.Helper()
+	r.t.Helper()
 	r.sample(p, k, func() (benchmark.Sample, int, error) {
-		s, err := wrk(r, r.dir, r.workload, p.addr, k.Connections, r.window.Length)
+		s, err := wrk(r.t, r.dir, r.workload, p.addr, k.Connections, r.window.Length)
 		return s, s.Requests, err
 	})
 }
 
 // paced measures requests at a fixed rate.
 func (r *rig) paced(p running, k benchmark.Key, rate float64) {
-	r.Helper()
+	r.t.Helper()
 	r.sample(p, k, func() (benchmark.Sample, int, error) {
 		found, err := r.pace(p, k.Connections, rate, r.window.Length).run()
 		if err != nil {
@@ -160,7 +160,7 @@ func (r *rig) meter(p running, load func() error) (c cost, err error) {
 // sample books what load finds, and what that costs. load also says how many requests
 // were answered in all. Where anything went wrong nothing is booked.
 func (r *rig) sample(p running, k benchmark.Key, load func() (benchmark.Sample, int, error)) {
-	r.Helper()
+	r.t.Helper()
 	var s benchmark.Sample
 	var answered int
 	c, err := r.meter(p, func() (err error) {
@@ -171,11 +171,11 @@ func (r *rig) sample(p running, k benchmark.Key, load func() (benchmark.Sample, 
 		err = fmt.Errorf("the load took %.2f cores itself: it was the bottleneck", c.all.Load)
 	}
 	if err != nil {
-		r.Errorf("*** NOT MEASURED: %v: %v", k, err)
+		r.t.Errorf("*** NOT MEASURED: %v: %v", k, err)
 		return
 	}
 	s = s.With(c.all)
 	s.CPUMicros = 1e6 * c.proxy.Servers * c.proxy.Took.Seconds() / float64(answered)
 	s.RSS = float64(c.rss) / (1 << 20)
-	r.record(r, k, s)
+	r.record(r.t, k, s)
 }

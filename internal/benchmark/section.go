@@ -44,8 +44,13 @@ func SameSection(file, name, text string) error {
 	return nil
 }
 
-// frame sets a section off from the marks around it.
-func frame(text string) string { return "\n" + strings.Trim(text, "\n") + "\n\n" }
+// frame sets a section that is not empty off from the marks around it.
+func frame(text string) string {
+	if text = strings.Trim(text, "\n"); text == "" {
+		return ""
+	}
+	return "\n" + text + "\n\n"
+}
 
 // findSection is where a section's text begins and ends.
 func findSection(document, name string) (from, to int, err error) {

@@ -41,6 +41,9 @@ func TestWriteSection(t *testing.T) {
 func TestSameSection(t *testing.T) {
 	t.Parallel()
 	file := document(t, readsFrom+readsTo)
+	if err := benchmark.SameSection(file, "reads", ""); err != nil {
+		t.Error(err)
+	}
 	if err := benchmark.WriteSection(file, "reads", "5 times"); err != nil {
 		t.Fatal(err)
 	}
