@@ -4,10 +4,12 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,6 +129,28 @@ func TestRowsAreMedians(t *testing.T) {
 	}
 }
 
+// A median that left a figure out would say that it was not measured.
+func TestMediansHaveEveryFigure(t *testing.T) {
+	t.Parallel()
+	var s benchmark.Sample
+	fields := reflect.ValueOf(&s).Elem()
+	for i := range fields.NumField() {
+		if f := fields.Field(i); f.CanFloat() {
+			f.SetFloat(1.23456)
+		} else {
+			f.SetInt(3)
+		}
+	}
+	var b benchmark.Book
+	b.Record(1, strong, s)
+	got := reflect.ValueOf(b.Rows()[0].Sample)
+	for i := range got.NumField() {
+		if f := got.Field(i); f.CanFloat() && f.Float() != 1.235 || f.CanInt() && f.Int() != 3 {
+			t.Errorf("%s: %v", got.Type().Field(i).Name, f)
+		}
+	}
+}
+
 // Only what is answered within the window counts, and its workers run side by side.
 func TestMeasureCountsTheWindow(t *testing.T) {
 	t.Parallel()
@@ -185,7 +209,7 @@ func TestMeasureFailsWithARequest(t *testing.T) {
 func TestMeterSeesWork(t *testing.T) {
 	t.Parallel()
 	use, err := benchmark.NewMeter(os.Getpid()).Over(func() {
-		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		for end := burnt(t) + 200*time.Millisecond; burnt(t) < end; { // of CPU time: others may be busy too
 		}
 	})
 	if err != nil {
@@ -196,6 +220,31 @@ func TestMeterSeesWork(t *testing.T) {
 	}
 	if _, err := benchmark.NewMeter(1 << 30).Over(func() {}); err == nil {
 		t.Error("a process that is not there costs nothing, says the meter")
+	}
+}
+
+// burnt is the CPU time of this process so far.
+func burnt(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// The CPU time of a load that runs as a program of its own is the load's.
+func TestMeterSeesWorkOfWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	child := exec.Command("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+	var err error
+	use, meterErr := benchmark.NewMeter().Over(func() { err = child.Run() })
+	if err := errors.Join(err, meterErr); err != nil {
+		t.Fatal(err)
+	}
+	took := child.ProcessState.UserTime()
+	if load := time.Duration(use.Load * float64(use.Took)); load < took {
+		t.Errorf("%v of CPU time, and the program alone took %v", load, took)
 	}
 }
 
