@@ -93,6 +93,9 @@ func lookAtProxies() (versions map[string]string, absent []string) {
 // servers can do by themselves.
 const nobody = "no proxy"
 
+// directAt is the number of connections at which each workload has that figure.
+const directAt = 64
+
 // compareProxies measures one workload through every proxy that is here. At each
 // number of connections they come one after the other, another one first each round.
 func compareProxies(b *bench, t harness.T, w workload) {
@@ -108,11 +111,14 @@ func compareProxies(b *bench, t harness.T, w workload) {
 		direct.addr = s.Leader
 	}
 	for _, n := range proxyConnections {
-		turn := append(rotated(r.proxies, b.round), direct)
+		turn, paced := rotated(r.proxies, b.round), slices.Contains(w.paced, n)
+		if paced || n == directAt {
+			turn = append(turn, direct)
+		}
 		for _, p := range turn {
 			r.fast(p, w.key(p.name, n))
 		}
-		if rate := r.most(n) / 2; slices.Contains(w.paced, n) && rate > 0 {
+		if rate := r.most(n) / 2; paced && rate > 0 {
 			for _, p := range turn {
 				r.paced(p, w.pacedKey(p.name, n), rate)
 			}

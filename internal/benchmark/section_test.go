@@ -62,6 +62,8 @@ func TestWriteSectionWantsItsMarks(t *testing.T) {
 		"none":     "# By hand\n",
 		"no end":   readsFrom + "old\n",
 		"twice":    readsFrom + readsTo + readsFrom + readsTo,
+		"begins":   readsFrom + readsFrom + readsTo,
+		"ends":     readsFrom + readsTo + readsTo,
 		"in wrong": readsTo + "between\n" + readsFrom,
 	} {
 		file := document(t, text)
