@@ -22,6 +22,16 @@ type bench struct {
 	window benchmark.Window
 	round  int // from 1
 	book   benchmark.Book
+
+	spoiled []string // what a group could not measure though it went on, and why
+}
+
+// spoil says what could not be measured, and why. The rest of the group goes on.
+func (b *bench) spoil(t harness.T, k benchmark.Key, err error) {
+	t.Helper()
+	line := fmt.Sprintf("%v: %v", k, err)
+	b.spoiled = append(b.spoiled, line)
+	t.Errorf("*** NOT MEASURED: %s", line)
 }
 
 // cluster is what is measured.
@@ -55,7 +65,7 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 	}
 	samples, err := b.window.Measure(benchmark.NewMeter(c.pids()...), all...)
 	if err := errors.Join(err, c.steady(t)); err != nil {
-		t.Errorf("%v: %v", loads[0].Key, err)
+		b.spoil(t, loads[0].Key, err)
 		return
 	}
 	for i, s := range samples {

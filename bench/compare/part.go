@@ -79,14 +79,28 @@ func (part part) measure(p *harness.Program, o options) benchmark.Result {
 	for b.round = 1; b.round <= o.runs; b.round++ {
 		for _, g := range part.groups {
 			name := fmt.Sprintf("round %d of %d, %s", b.round, o.runs, g.name)
+			b.spoiled = nil
 			problem := p.Run(name, func(p *harness.Program) { g.run(b, p) })
-			if line, _, _ := strings.Cut(problem, "\n"); line != "" { // the rest, a log perhaps, was printed
+			for _, line := range reasons(problem, b.spoiled) {
 				result.Problems = append(result.Problems, name+": "+line)
 			}
 		}
 	}
 	result.Rows, result.Ratios = b.book.Rows(), b.book.Judge(part.promises())
 	return result
+}
+
+// reasons are why a group measured less than it should: what was spoiled, and what
+// its first problem was, in a line each. The rest, a log perhaps, was printed.
+func reasons(problem string, spoiled []string) (out []string) {
+	if problem != "" && (len(spoiled) == 0 || !strings.HasSuffix(problem, spoiled[0])) {
+		spoiled = append([]string{problem}, spoiled...)
+	}
+	for _, why := range spoiled {
+		line, _, _ := strings.Cut(why, "\n")
+		out = append(out, line)
+	}
+	return out
 }
 
 // text is a result for people.

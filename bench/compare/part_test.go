@@ -105,6 +105,26 @@ func TestFilesOfResults(t *testing.T) {
 	}
 }
 
+// Everything that was spoiled is told, and what ended a group, each once.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		problem string
+		spoiled []string
+		want    string
+	}{
+		{"", nil, ""},
+		{"no nginx\nits log", nil, "no nginx"},
+		{"*** NOT MEASURED: a", []string{"a", "b"}, "a; b"},
+		{"*** NOT MEASURED: a, a line\nand its log", []string{"a, a line\nand its log"}, "a, a line"},
+		{"warm up", []string{"a"}, "warm up; a"},
+	} {
+		if got := strings.Join(reasons(tt.problem, tt.spoiled), "; "); got != tt.want {
+			t.Errorf("%q, %q: %q, want %q", tt.problem, tt.spoiled, got, tt.want)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]options{

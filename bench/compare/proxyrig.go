@@ -171,7 +171,7 @@ func (r *rig) sample(p running, k benchmark.Key, load func() (benchmark.Sample, 
 		err = fmt.Errorf("the load took %.2f cores itself: it was the bottleneck", c.all.Load)
 	}
 	if err != nil {
-		r.t.Errorf("*** NOT MEASURED: %v: %v", k, err)
+		r.spoil(r.t, k, err)
 		return
 	}
 	s = s.With(c.all)
