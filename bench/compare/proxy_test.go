@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -170,7 +171,7 @@ func TestPlainServers(t *testing.T) {
 	server := &fasthttp.Server{Handler: plainHandler()}
 	go func() { _ = server.Serve(ln) }() // ends with the listener
 	defer ln.Close()
-	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return ln.Dial() }}}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() }}}
 	defer client.CloseIdleConnections()
 	ask := func(method, path, body string) (int, int) {
 		t.Helper()
