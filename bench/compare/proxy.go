@@ -65,10 +65,19 @@ const atRate = " at half of HAProxy's most"
 func proxyPart() part {
 	p := part{name: "proxy", seconds: 2, promises: proxyPromises, look: lookAtProxies, tables: proxyTables}
 	for _, w := range workloads() {
-		p.groups = append(p.groups, group{w.group, func(b *bench, t harness.T) { compareProxies(b, t, w) }})
+		p.groups = append(p.groups, group{w.group, withWrk(func(b *bench, t harness.T) { compareProxies(b, t, w) })})
 	}
-	p.groups = append(p.groups, group{"safe", measureSafety})
+	p.groups = append(p.groups, group{"safe", withWrk(measureSafety)})
 	return p
+}
+
+// withWrk leaves out what cannot be measured without it; lookAtProxies says so, once.
+func withWrk(run func(*bench, harness.T)) func(*bench, harness.T) {
+	return func(b *bench, t harness.T) {
+		if _, err := harness.Find("wrk"); err == nil {
+			run(b, t)
+		}
+	}
 }
 
 // lookAtProxies finds out which rivals are here, and what makes the load.
