@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
@@ -21,6 +22,16 @@ type bench struct {
 	window benchmark.Window
 	round  int // from 1
 	book   benchmark.Book
+
+	spoiled []string // what a group could not measure though it went on, and why
+}
+
+// spoil says what could not be measured, and why. The rest of the group goes on.
+func (b *bench) spoil(t harness.T, k benchmark.Key, err error) {
+	t.Helper()
+	line := fmt.Sprintf("%v: %v", k, err)
+	b.spoiled = append(b.spoiled, line)
+	t.Errorf("*** NOT MEASURED: %s", line)
 }
 
 // cluster is what is measured.
@@ -54,7 +65,7 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 	}
 	samples, err := b.window.Measure(benchmark.NewMeter(c.pids()...), all...)
 	if err := errors.Join(err, c.steady(t)); err != nil {
-		t.Errorf("%v: %v", loads[0].Key, err)
+		b.spoil(t, loads[0].Key, err)
 		return
 	}
 	for i, s := range samples {
@@ -96,4 +107,14 @@ const (
 func pick(worker int) func() int {
 	r := rand.New(rand.NewPCG(uint64(worker), 0))
 	return func() int { return r.IntN(keys) }
+}
+
+// executable is this program, for what it does in processes of its own.
+func executable(t harness.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
 }

@@ -105,12 +105,12 @@ func (c *client) answer() error {
 		if !found {
 			break
 		}
-		switch string(name) {
-		case "Content-Length":
+		switch { // some proxies write names in lower case
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return err
 			}
-		case "Dengine-Index":
+		case bytes.EqualFold(name, []byte("Dengine-Index")):
 			c.index = string(value)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,10 +25,7 @@ type etcd struct {
 // startEtcd returns a cluster that has every key on every member.
 func startEtcd(t harness.T) *etcd {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := executable(t)
 	const size = 3
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &etcd{ctx: ctx}

@@ -1,9 +1,11 @@
-// Command compare measures dengine beside what users would pick instead: for now
-// reads, beside etcd's. It is run by "make bench", from the repository's root, and
-// is a module of its own so that etcd stays out of dengine's.
+// Command compare measures dengine beside what users would pick instead: reads
+// beside etcd's, and its balancer beside other proxies. It is run by "make bench",
+// from the repository's root, and is a module of its own so that etcd stays out of
+// dengine's.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,37 +17,52 @@ import (
 
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
-	"go.etcd.io/etcd/api/v3/version"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == memberCommand {
-		os.Exit(runMember(os.Args[2:], os.Stderr))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case memberCommand:
+			os.Exit(runMember(os.Args[2:], os.Stderr))
+		case plainCommand:
+			os.Exit(runPlain(os.Args[2:], os.Stderr))
+		}
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // options are what the command line says.
 type options struct {
-	seconds int
+	seconds int // 0: each part's own
 	runs    int
 	only    string
 	limits  bool
+	redraw  bool
 	out     string
+	readme  string
 }
+
+// longest is how many seconds a measurement may last: what is started for it is
+// waited for no longer than the harness waits for anything.
+const longest = int(harness.Patience / time.Second / 2)
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.IntVar(&o.seconds, "seconds", 5, "length of each measurement, after a second of warm-up")
+	f.IntVar(&o.seconds, "seconds", 0, "length of each measurement; 0: 5 of reads, 2 of proxies")
 	f.IntVar(&o.runs, "runs", 5, "rounds: everything is measured once in each, and the medians count")
 	f.StringVar(&o.only, "only", "", "what to measure, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail where a ratio or a figure is not as promised")
-	f.StringVar(&o.out, "out", filepath.Join("bench", "results", "reads.json"), "file for the results")
+	f.BoolVar(&o.redraw, "redraw", false, "measure nothing: write the sections of the README again, from the results that are there")
+	f.StringVar(&o.out, "out", filepath.Join("bench", "results"), "folder for the results")
+	f.StringVar(&o.readme, "readme", filepath.Join("bench", "README.md"), "file with a section for each part; rewritten where a part was measured whole")
 	if err := benchmark.ParseFlags(f, args, stderr); err != nil {
 		return o, err
 	}
-	if o.seconds < 1 || o.runs < 1 {
-		return o, fmt.Errorf("--seconds %d, --runs %d: want at least 1 of each", o.seconds, o.runs)
+	if o.redraw && o.only != "" {
+		return o, errors.New("--redraw writes every section: leave --only out")
+	}
+	if o.seconds < 0 || o.seconds > longest || o.runs < 1 {
+		return o, fmt.Errorf("--seconds %d, --runs %d: want 0 to %d, and at least 1", o.seconds, o.runs, longest)
 	}
 	return o, nil
 }
@@ -60,41 +77,28 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return nil, err
 		}
-		groups, err := benchmark.Choose(o.only, readGroups(), func(g group) string { return g.name })
+		chosen, err := choose(o.only, parts())
 		return func(p *harness.Program) error {
 			debug.SetGCPercent(moreGarbage)
-			return measure(p, o, groups, stdout)
+			return all(p, o, chosen, stdout)
 		}, err
 	})
 }
 
-// measure runs every group in every round, one after the other, and reports.
-func measure(p *harness.Program, o options, groups []group, stdout io.Writer) error {
-	b := &bench{
-		window: benchmark.Window{WarmUp: time.Second, Length: time.Duration(o.seconds) * time.Second},
-	}
-	result := benchmark.Result{
-		Date: time.Now().UTC().Truncate(time.Second), Command: command(o), Machine: benchmark.LookAtMachine(),
-		Versions: map[string]string{"etcd": version.Version}, Seconds: o.seconds,
-	}
-	for b.round = 1; b.round <= o.runs; b.round++ {
-		for _, g := range groups {
-			name := fmt.Sprintf("round %d of %d, %s", b.round, o.runs, g.name)
-			problem := p.Run(name, func(p *harness.Program) { g.run(b, p) })
-			if line, _, _ := strings.Cut(problem, "\n"); line != "" { // the rest, a log perhaps, was printed
-				result.Problems = append(result.Problems, name+": "+line)
-			}
+// all measures parts, one after the other. One that could not be measured does not
+// keep the next from it.
+func all(p *harness.Program, o options, chosen []part, stdout io.Writer) error {
+	var errs []error
+	for _, part := range chosen {
+		if !o.redraw {
+			result := part.measure(p, o)
+			errs = append(errs, part.report(o, result, stdout), verdict(o, result))
+		}
+		if !part.chosen {
+			errs = append(errs, part.redraw(o))
 		}
 	}
-	result.Rows, result.Ratios = b.book.Rows(), b.book.Judge(readPromises())
-	if err := benchmark.Save(o.out, result); err != nil {
-		return err
-	}
-	if err := result.WriteTables(stdout); err != nil {
-		return fmt.Errorf("write the tables: %w", err)
-	}
-	fmt.Fprintf(stdout, "\nThe same as JSON, with every round: %s\n", o.out)
-	return verdict(o, result)
+	return errors.Join(errs...)
 }
 
 func verdict(o options, r benchmark.Result) error {
@@ -113,8 +117,12 @@ func verdict(o options, r benchmark.Result) error {
 }
 
 // command is how to run the same again.
-func command(o options) string {
-	out := fmt.Sprintf("make bench SECONDS=%d RUNS=%d", o.seconds, o.runs)
+func (o options) command() string {
+	out := "make bench"
+	if o.seconds > 0 {
+		out += fmt.Sprintf(" SECONDS=%d", o.seconds)
+	}
+	out += fmt.Sprintf(" RUNS=%d", o.runs)
 	if o.only != "" {
 		out += " ONLY=" + o.only
 	}

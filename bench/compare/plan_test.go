@@ -38,9 +38,11 @@ func TestValueIsAsLongAsSaid(t *testing.T) {
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--only nonsense": `there is no "nonsense", but levels, etcd`,
-		"--runs 0":        "--runs 0",
-		"extra":           `"extra"`,
+		"--only nonsense":       `there is no "nonsense", but reads, levels, etcd`,
+		"--runs 0":              "--runs 0",
+		"--seconds 31":          "--seconds 31",
+		"--redraw --only reads": "leave --only out",
+		"extra":                 `"extra"`,
 	} {
 		var stderr strings.Builder
 		if code := run(strings.Fields(args), io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
+	"go.etcd.io/etcd/api/v3/version"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -20,6 +21,15 @@ const (
 	atFollower = "a follower"
 	atAll      = "all three"
 )
+
+// readPart compares reads with etcd's.
+func readPart() part {
+	return part{
+		name: "reads", seconds: 5, groups: readGroups(), promises: readPromises,
+		look:   func() (map[string]string, []string) { return map[string]string{"etcd": version.Version}, nil },
+		tables: benchmark.Result.Tables,
+	}
+}
 
 // readGroups are all measurements of reads.
 func readGroups() []group {

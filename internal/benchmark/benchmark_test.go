@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,7 @@ func TestQuantile(t *testing.T) {
 func TestSampleOfAllWorkers(t *testing.T) {
 	t.Parallel()
 	s := benchmark.NewSample([]time.Duration{3 * time.Millisecond}, nil, []time.Duration{time.Millisecond, 8 * time.Millisecond})
-	if s.Requests != 3 || s.P50 != 3 || s.P99 != 8 || s.Max != 8 {
+	if s.Requests != 3 || s.P50 != 3 || s.P99 != 8 || s.P999 != 8 || s.Max != 8 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -126,6 +127,28 @@ func TestRowsAreMedians(t *testing.T) {
 	}
 }
 
+// A median that left a figure out would say that it was not measured.
+func TestMediansHaveEveryFigure(t *testing.T) {
+	t.Parallel()
+	var s benchmark.Sample
+	fields := reflect.ValueOf(&s).Elem()
+	for i := range fields.NumField() {
+		if f := fields.Field(i); f.CanFloat() {
+			f.SetFloat(1.23456)
+		} else {
+			f.SetInt(3)
+		}
+	}
+	var b benchmark.Book
+	b.Record(1, strong, s)
+	got := reflect.ValueOf(b.Rows()[0].Sample)
+	for i := range got.NumField() {
+		if f := got.Field(i); f.CanFloat() && f.Float() != 1.235 || f.CanInt() && f.Int() != 3 {
+			t.Errorf("%s: %v", got.Type().Field(i).Name, f)
+		}
+	}
+}
+
 // Only what is answered within the window counts, and its workers run side by side.
 func TestMeasureCountsTheWindow(t *testing.T) {
 	t.Parallel()
@@ -179,55 +202,41 @@ func TestMeasureFailsWithARequest(t *testing.T) {
 	}
 }
 
-// What burns CPU is seen, as this process's and as a server's: here they are one,
-// read from two places.
-func TestMeterSeesWork(t *testing.T) {
-	t.Parallel()
-	use, err := benchmark.NewMeter(os.Getpid()).Over(func() {
-		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if use.Load <= 0 || use.Servers < use.Load/2 || use.Servers > use.Load*2 {
-		t.Errorf("%+v", use)
-	}
-	if _, err := benchmark.NewMeter(1 << 30).Over(func() {}); err == nil {
-		t.Error("a process that is not there costs nothing, says the meter")
-	}
-}
-
 func TestTables(t *testing.T) {
 	t.Parallel()
 	var b benchmark.Book
 	b.Record(1, strong, benchmark.Sample{Requests: 10, PerSecond: 1000, P50: 0.5, P99: 20, Max: 30, LoadCores: 0.5, ServerCores: 1.5, OtherCores: 0.25})
-	r := benchmark.Result{Rows: b.Rows(), Problems: []string{"round 2, etcd: gone"}, Ratios: b.Judge([]benchmark.Promise{
-		{What: "slow", Of: strong, Figure: benchmark.Max, AtMost: 15},
-	})}
-	var out strings.Builder
-	if err := r.WriteTables(&out); err != nil {
-		t.Fatal(err)
-	}
+	r := benchmark.Result{
+		Date: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Command: "make it", Seconds: 5, Machine: benchmark.Machine{Cores: 2},
+		Versions: map[string]string{"wrk": "4.1", "etcd": "3.7"}, Rows: b.Rows(), Problems: []string{"round 2, etcd: gone"}, Absent: []string{"no caddy here"}, Ratios: b.Judge([]benchmark.Promise{
+			{What: "slow", Of: strong, Figure: benchmark.Max, AtMost: 15},
+		})}
+	out := r.Provenance() + r.Tables()
 	for _, want := range []string{
 		"| slow | 64 | 30.00 ms |  | 30.00 to 30.00 | 1 | ≤ 15 ms | **missed** |\n",
 		"| ours | strong |  | 64 | 1000 | 0.50 ms | 20 ms | 30 ms | 0.50 | 1.50 | 0.25 | 1500 µs | 0 % | 1 |\n",
 		"\n- not measured: round 2, etcd: gone\n",
+		"`make it` on 2026-01-02, each measurement 5 s: 2 cores",
+		"; etcd: 3.7; wrk: 4.1.\n",
+		"\n**Not installed, so not measured:** no caddy here\n",
 	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in:\n%s", want, out.String())
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
 		}
 	}
 }
 
-func TestSaveMakesFolders(t *testing.T) {
+func TestSavedIsLoaded(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "a", "b.json")
-	if err := benchmark.Save(file, benchmark.Result{Command: "make it"}); err != nil {
+	file := filepath.Join(t.TempDir(), "a", "b.json") // folders are made
+	var b benchmark.Book
+	b.Record(1, strong, benchmark.Sample{PerSecond: 1000, P999: 3.5, CPUMicros: 17.5})
+	want := benchmark.Result{Command: "make it", Rows: b.Rows(), Absent: []string{"caddy"}}
+	if err := benchmark.Save(file, want); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(file); err != nil || !strings.Contains(string(b), `"command": "make it"`) {
-		t.Errorf("%s, %v", b, err)
+	if got, err := benchmark.ReadResult(file); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
 

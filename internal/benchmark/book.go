@@ -59,6 +59,18 @@ func (b *Book) find(k Key) *Row {
 	return nil
 }
 
+// Find returns what a round found of one thing; false where it found nothing.
+func (b *Book) Find(round int, k Key) (Sample, bool) {
+	if row := b.find(k); row != nil {
+		for _, r := range row.Rounds {
+			if r.Round == round {
+				return r.Sample, true
+			}
+		}
+	}
+	return Sample{}, false
+}
+
 // Rows are the medians, in the order in which things were first recorded.
 func (b *Book) Rows() []Row {
 	var out []Row

@@ -2,16 +2,14 @@ package benchmark
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
 
 // Meter reads what a measurement costs whom: the CPU time of some processes, and
-// of this one, which makes the load.
+// of those that make the load: this one, and those that it started and that have
+// ended since.
 type Meter struct {
 	servers []int // process ids
 }
@@ -28,10 +26,11 @@ type reading struct {
 
 // Use is the CPU time that was spent between two readings.
 type Use struct {
-	Load    float64 // by this process, in cores: 1 is all the time of one
-	Servers float64 // by the processes, in cores
-	Others  float64 // by all else on this machine, in cores: it should do nothing else
-	Stolen  float64 // by other machines on the same host, in percent of all cores
+	Took    time.Duration // from one to the other
+	Load    float64       // by who makes the load, in cores: 1 is all the time of one
+	Servers float64       // by the processes, in cores
+	Others  float64       // by all else on this machine, in cores: it should do nothing else
+	Stolen  float64       // by other machines on the same host, in percent of all cores
 }
 
 func (m Meter) read() (reading, error) {
@@ -43,17 +42,20 @@ func (m Meter) read() (reading, error) {
 		}
 		r.servers += t
 	}
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return r, fmt.Errorf("CPU time of this process: %w", err)
+	for _, who := range [...]int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var own syscall.Rusage
+		if err := syscall.Getrusage(who, &own); err != nil {
+			return r, fmt.Errorf("CPU time of this process: %w", err)
+		}
+		r.load += time.Duration(own.Utime.Nano() + own.Stime.Nano())
 	}
-	r.load = time.Duration(own.Utime.Nano() + own.Stime.Nano())
 	return r, nil
 }
 
 func (r reading) since(then reading) Use {
 	passed := r.at.Sub(then.at).Seconds()
 	u := Use{
+		Took:    r.at.Sub(then.at),
 		Load:    (r.load - then.load).Seconds() / passed,
 		Servers: (r.servers - then.servers).Seconds() / passed,
 		Stolen:  r.machine.StolenSince(then.machine),
@@ -74,28 +76,4 @@ func (m Meter) Over(wait func()) (Use, error) {
 		return Use{}, err
 	}
 	return after.since(before), nil
-}
-
-// processTime is the CPU time that a process has spent in user and system mode
-// (man 5 proc_pid_stat). Its second field is a name that may hold anything, a
-// closing bracket too.
-func processTime(pid int) (time.Duration, error) {
-	const utime, stime, tick = 11, 12, 10 * time.Millisecond // counted from the third field; Linux shows ticks of 100 Hz
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	words := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(words) <= stime {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields after the name", pid, len(words))
-	}
-	var sum time.Duration
-	for _, w := range words[utime : stime+1] {
-		n, err := strconv.ParseUint(w, 10, 63)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum, nil
 }

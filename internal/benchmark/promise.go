@@ -75,12 +75,8 @@ func (b *Book) values(p Promise) []float64 {
 
 // figure is NaN where the round has none.
 func (b *Book) figure(k Key, round int, f Figure) float64 {
-	if row := b.find(k); row != nil {
-		for _, r := range row.Rounds {
-			if r.Round == round {
-				return r.get(f)
-			}
-		}
+	if s, ok := b.Find(round, k); ok {
+		return s.get(f)
 	}
 	return math.NaN()
 }

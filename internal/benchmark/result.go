@@ -3,10 +3,10 @@ package benchmark
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"math"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +21,38 @@ type Result struct {
 	Ratios   []Verdict         `json:"ratios"`
 	Rows     []Row             `json:"rows"`
 	Problems []string          `json:"problems,omitempty"` // why something could not be measured
+	Absent   []string          `json:"absent,omitempty"`   // what was not measured, since it is not installed
+}
+
+// ReadResult reads a result that was saved.
+func ReadResult(file string) (r Result, err error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+// Provenance says where the figures come from, and what could not be had, in
+// Markdown.
+func (r Result) Provenance() string {
+	m := r.Machine
+	out := fmt.Sprintf("`%s` on %s, each measurement %d s: %d cores (%s), Linux %s, %s, revision %s",
+		r.Command, r.Date.Format(time.DateOnly), r.Seconds, m.Cores, m.CPU, m.Kernel, m.Go, m.Revision)
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		out += fmt.Sprintf("; %s: %s", name, r.Versions[name])
+	}
+	out += ".\n"
+	for _, what := range r.Absent {
+		out += "\n**Not installed, so not measured:** " + what + "\n"
+	}
+	if len(r.Problems) > 0 {
+		out += "\n- not measured: " + strings.Join(r.Problems, "\n- not measured: ") + "\n"
+	}
+	return out
 }
 
 // Save writes a result, whatever it is, as JSON; folders are made.
@@ -33,96 +65,4 @@ func Save(file string, result any) error {
 		return err
 	}
 	return os.WriteFile(file, append(b, '\n'), 0o644)
-}
-
-// WriteTables writes the ratios and then the rows as tables in Markdown.
-func (r Result) WriteTables(w io.Writer) error {
-	var ratios, rows [][]string
-	for _, v := range r.Ratios {
-		ratios = append(ratios, v.cells())
-	}
-	for _, row := range r.Rows {
-		rows = append(rows, row.cells())
-	}
-	out := Table([]string{"what", "connections", "median", "by CPU time", "lowest and highest round", "rounds", "wanted", ""}, ratios) + "\n" +
-		Table([]string{"system", "what", "at", "connections", "requests/s", "p50", "p99", "max", "cores: load", "servers", "others", "server CPU per request", "CPU stolen", "rounds"}, rows)
-	if len(r.Problems) > 0 {
-		out += "\n- not measured: " + strings.Join(r.Problems, "\n- not measured: ") + "\n"
-	}
-	_, err := io.WriteString(w, out)
-	return err
-}
-
-// Table is a table in Markdown. Rows may be shorter than the head.
-func Table(head []string, rows [][]string) string {
-	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
-	for _, r := range rows {
-		line(r)
-	}
-	return b.String()
-}
-
-func (v Verdict) cells() []string {
-	unit := ""
-	if _, u, ok := strings.Cut(string(v.Figure), " "); ok && !v.Ratio {
-		unit = " " + u
-	}
-	wanted, mark, perCPU := "", "", ""
-	if v.PerCPU > 0 {
-		perCPU = short(v.PerCPU)
-	}
-	if v.AtLeast > 0 {
-		wanted = fmt.Sprintf("≥ %v%s", v.AtLeast, unit)
-	}
-	if v.AtMost > 0 {
-		wanted = fmt.Sprintf("≤ %v%s", v.AtMost, unit)
-	}
-	if !v.Met {
-		mark = "**missed**"
-	}
-	return []string{
-		v.What, count(v.Connections), short(v.Median) + unit, perCPU,
-		fmt.Sprintf("%s to %s", short(v.Lowest), short(v.Highest)), fmt.Sprint(v.Rounds), wanted, mark,
-	}
-}
-
-func (r Row) cells() []string {
-	perRequest := ""
-	if r.PerSecond > 0 {
-		perRequest = fmt.Sprintf("%.0f µs", 1e6*r.ServerCores/r.PerSecond)
-	}
-	return []string{
-		r.System, r.What, r.At, count(r.Connections), count(int(math.Round(r.PerSecond))), length(r.P50), length(r.P99), length(r.Max),
-		fmt.Sprintf("%.2f", r.LoadCores), fmt.Sprintf("%.2f", r.ServerCores), fmt.Sprintf("%.2f", r.OtherCores), perRequest, fmt.Sprintf("%.0f %%", r.Stolen), fmt.Sprint(len(r.Rounds)),
-	}
-}
-
-// count is empty for what was not counted.
-func count(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprint(n)
-}
-
-// length is a time for people, of milliseconds; empty for what was not timed.
-func length(ms float64) string {
-	switch {
-	case ms == 0:
-		return ""
-	case ms < 10:
-		return fmt.Sprintf("%.2f ms", ms)
-	}
-	return fmt.Sprintf("%.0f ms", ms)
-}
-
-// short is a figure with two digits behind the point, or none where it is large.
-func short(v float64) string {
-	if v >= 100 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
 }

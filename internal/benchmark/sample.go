@@ -14,11 +14,26 @@ type Sample struct {
 	PerSecond   float64 `json:"per_second,omitempty"` // requests
 	P50         float64 `json:"p50_ms,omitempty"`
 	P99         float64 `json:"p99_ms,omitempty"`
+	P999        float64 `json:"p999_ms,omitempty"`
 	Max         float64 `json:"max_ms,omitempty"`
 	LoadCores   float64 `json:"load_cores,omitempty"`   // CPU time of the program that makes the load; 1 is all of a core
 	ServerCores float64 `json:"server_cores,omitempty"` // of all servers together
 	OtherCores  float64 `json:"other_cores,omitempty"`  // of all else on the machine
 	Stolen      float64 `json:"stolen_percent,omitempty"`
+
+	// Of the one program among the servers that the measurement is about.
+	CPUMicros float64 `json:"cpu_us_per_request,omitempty"`
+	RSS       float64 `json:"rss_mib,omitempty"`
+
+	Offered float64 `json:"offered_per_second,omitempty"` // requests, where they came at a fixed rate
+}
+
+// floats are all figures but the number of requests.
+func (s *Sample) floats() []*float64 {
+	return []*float64{
+		&s.PerSecond, &s.P50, &s.P99, &s.P999, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen,
+		&s.CPUMicros, &s.RSS, &s.Offered,
+	}
 }
 
 // NewSample is the sample of requests that took so long.
@@ -29,7 +44,7 @@ func NewSample(took ...[]time.Duration) Sample {
 	}
 	slices.Sort(all)
 	ms := func(q float64) float64 { return float64(rank(all, q)) / float64(time.Millisecond) }
-	return Sample{Requests: len(all), P50: ms(0.5), P99: ms(0.99), Max: ms(1)}
+	return Sample{Requests: len(all), P50: ms(0.5), P99: ms(0.99), P999: ms(0.999), Max: ms(1)}
 }
 
 // With adds what the measurement used.
@@ -44,12 +59,15 @@ func (s Sample) String() string {
 	if s.Requests == 0 {
 		return cores
 	}
+	if s.CPUMicros > 0 {
+		cores = fmt.Sprintf("%.1f µs of CPU a request, %.0f MiB, %s", s.CPUMicros, s.RSS, cores)
+	}
 	return fmt.Sprintf("%.0f/s, p50 %.2f ms, p99 %.2f ms, max %.2f ms, %s", s.PerSecond, s.P50, s.P99, s.Max, cores)
 }
 
 // rounded cuts off digits that mean nothing.
 func (s Sample) rounded() Sample {
-	for _, v := range []*float64{&s.PerSecond, &s.P50, &s.P99, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen} {
+	for _, v := range s.floats() {
 		*v = thousandths(*v)
 	}
 	return s
@@ -65,9 +83,12 @@ const (
 	PerSecond   Figure = "requests/s"
 	P50         Figure = "p50 ms"
 	P99         Figure = "p99 ms"
+	P999        Figure = "p99.9 ms"
 	Max         Figure = "max ms"
 	ServerCores Figure = "server cores"
 	PerCPU      Figure = "requests/CPU s" // a second of CPU time, of load and servers together
+	CPUMicros   Figure = "CPU µs/request"
+	RSS         Figure = "RSS MiB"
 )
 
 // get returns the figure; NaN where there is none of that name.
@@ -79,36 +100,37 @@ func (s Sample) get(f Figure) float64 {
 		return s.P50
 	case P99:
 		return s.P99
+	case P999:
+		return s.P999
 	case Max:
 		return s.Max
 	case ServerCores:
 		return s.ServerCores
 	case PerCPU:
 		return s.PerSecond / (s.LoadCores + s.ServerCores)
+	case CPUMicros:
+		return s.CPUMicros
+	case RSS:
+		return s.RSS
 	}
 	return math.NaN()
 }
 
 // median is that of each figure.
-func median(samples []Sample) Sample {
-	of := func(get func(Sample) float64) float64 {
-		var values []float64
-		for _, s := range samples {
-			values = append(values, get(s))
+func median(samples []Sample) (out Sample) {
+	var requests []int
+	values := make([][]float64, len(out.floats()))
+	for _, s := range samples {
+		requests = append(requests, s.Requests)
+		for i, v := range s.floats() {
+			values[i] = append(values[i], *v)
 		}
-		return Quantile(values, 0.5)
 	}
-	return Sample{
-		Requests:    int(of(func(s Sample) float64 { return float64(s.Requests) })),
-		PerSecond:   of(func(s Sample) float64 { return s.PerSecond }),
-		P50:         of(func(s Sample) float64 { return s.P50 }),
-		P99:         of(func(s Sample) float64 { return s.P99 }),
-		Max:         of(func(s Sample) float64 { return s.Max }),
-		LoadCores:   of(func(s Sample) float64 { return s.LoadCores }),
-		ServerCores: of(func(s Sample) float64 { return s.ServerCores }),
-		OtherCores:  of(func(s Sample) float64 { return s.OtherCores }),
-		Stolen:      of(func(s Sample) float64 { return s.Stolen }),
+	out.Requests = Quantile(requests, 0.5)
+	for i, v := range out.floats() {
+		*v = Quantile(values[i], 0.5)
 	}
+	return out
 }
 
 // Quantile of values, by nearest rank: 1 is the greatest, 0.5 the median, the

@@ -1,10 +1,8 @@
 package failover
 
 import (
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -48,18 +46,7 @@ func Fronts() []Front {
 func (f Front) Rival() bool { return f.program != "" }
 
 // Version asks a rival for its version; the error says that it is not here.
-func (f Front) Version() (string, error) {
-	path, err := harness.Find(f.program)
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command(path, f.version...).Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", path, strings.Join(f.version, " "), err)
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return line, nil
-}
+func (f Front) Version() (string, error) { return harness.Version(f.program, f.version...) }
 
 // start returns the address that clients use. The file in testdata is used as it
 // is, but for the ports; it stands in the folder testdata.

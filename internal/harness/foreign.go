@@ -22,6 +22,22 @@ func Find(program string) (string, error) {
 	return "", fmt.Errorf("no %s here: install the Debian package %s, or run .ci/proxies as root", program, program)
 }
 
+// Version is the first line of what a program prints that others make, when asked
+// with these arguments; an error says that it is not here. Some say their version
+// on stderr (nginx), or with a failure (wrk).
+func Version(program string, args ...string) (string, error) {
+	path, err := Find(program)
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	line, _, _ := strings.Cut(string(out), "\n")
+	if line = strings.TrimSpace(line); line == "" {
+		return "", fmt.Errorf("%s %s says nothing: %v", path, strings.Join(args, " "), err) // err may be nil
+	}
+	return line, nil
+}
+
 // QuietEnv keeps a program's files below dir, and settings for ours out.
 func QuietEnv(dir string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "DENGINE_") })
