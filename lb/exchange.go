@@ -2,16 +2,11 @@ package lb
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/dengine/dengine/healthcheck"
 	"github.com/valyala/fasthttp"
 )
 
@@ -191,81 +186,6 @@ func (x *exchange) broke(err error) attempt {
 	return attempt{end: endBroken}
 }
 
-// write sends the request. The stream can be read only once.
-func (x *exchange) write(u *upstream) error {
-	if _, err := u.Write(x.head); err != nil {
-		return err
-	}
-	if x.stream != nil {
-		return x.writeStream(u)
-	}
-	if len(x.body) > joinBody {
-		_, err := u.Write(x.body)
-		return err
-	}
-	return nil
-}
-
-// writeStream passes the client's body on as it comes. Each pause of either
-// side has its own limit.
-func (x *exchange) writeStream(u *upstream) error {
-	if x.buf == nil {
-		x.buf = make([]byte, copyAnswer)
-	}
-	const room = 10 // for a chunk's size and CR LF, before the data
-	total := 0
-	for {
-		if err := x.ctx.Conn().SetReadDeadline(time.Now().Add(x.set.cfg.Limits.BodyTimeout)); err != nil {
-			x.problem = err
-			return err
-		}
-		n, err := x.stream.Read(x.buf[room : len(x.buf)-2])
-		total += n
-		switch {
-		case total > x.set.cfg.Limits.BodyBytes:
-			x.problem = fasthttp.ErrBodyTooLarge
-			return x.problem
-		case err != nil && err != io.EOF:
-			x.problem = err
-			return err
-		case err == io.EOF && x.cutShort(x.length, total):
-			x.problem = io.ErrUnexpectedEOF
-			return x.problem
-		}
-		if n > 0 {
-			piece := x.buf[room : room+n]
-			if x.length == framingChunked {
-				piece = chunk(x.buf, room, n)
-			}
-			if err := u.SetWriteDeadline(time.Now().Add(x.set.cfg.UpstreamTimeout)); err != nil {
-				return err
-			}
-			if _, err := u.Write(piece); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			x.ended = true
-			if x.length == framingChunked {
-				_, err := u.Write([]byte("0\r\n\r\n"))
-				return err
-			}
-			return nil
-		}
-	}
-}
-
-// chunk frames the n bytes at buf[room:] in place and returns the whole chunk.
-func chunk(buf []byte, room, n int) []byte {
-	var size [8]byte
-	hex := strconv.AppendInt(size[:0], int64(n), 16)
-	from := room - 2 - len(hex)
-	copy(buf[from:], hex)
-	copy(buf[room-2:], "\r\n")
-	copy(buf[room+n:], "\r\n")
-	return buf[from : room+n+2]
-}
-
 // discard throws the answer on x.conn away, keeping the connection where the
 // body is short. It returns the body where it read it.
 func (x *exchange) discard() []byte {
@@ -305,65 +225,4 @@ func (x *exchange) endLong() {
 		x.long.long.Add(-1)
 		x.long = nil
 	}
-}
-
-// codeSessionUnknown is the error of a node whose cluster knows no such session.
-const codeSessionUnknown = "session_unknown"
-
-// codeBehind is the error of a node that does not come as far as a read asks. Where
-// the balancer asked for it, some node has been there, and others will be.
-const codeBehind = "behind"
-
-// refusal is what a dengine node's error says.
-type refusal struct {
-	Error   string             `json:"error"`
-	Message string             `json:"message"`
-	Leader  healthcheck.Leader `json:"leader"`
-}
-
-// passes says that the refusal is for the moment: as soon as there is a leader,
-// it, or another node, will take the write.
-func (r refusal) passes() bool {
-	switch r.Error {
-	case "not_leader", "no_leader", "starting", "shutting_down":
-		return true
-	}
-	return false
-}
-
-// pushback is a refusal by a backend that could take the write but does not
-// want to now.
-type pushback struct{ code, message string }
-
-// peekRefusal reads an error of a dengine node without taking it off the
-// connection.
-func (x *exchange) peekRefusal() refusal {
-	var r refusal
-	if x.ans.length <= 0 || x.ans.size+x.ans.length > x.conn.r.Size() {
-		return r
-	}
-	size, length := x.ans.size, x.ans.length
-	if x.movable() && x.conn.r.Buffered() < size+length { // its deadline is that of the last look
-		if err := x.conn.SetReadDeadline(time.Now().Add(x.set.cfg.ReadAttemptTimeout)); err != nil {
-			return r
-		}
-	}
-	block, err := x.conn.r.Peek(size + length)
-	if err != nil {
-		return r
-	}
-	// Peek may have moved the head within the reader.
-	if err := x.ans.parse(block[:size], x.isHead); err != nil {
-		return r
-	}
-	if err := json.Unmarshal(block[size:], &r); err != nil {
-		return refusal{}
-	}
-	return r
-}
-
-// isRefused tells a backend that is certainly not serving from one that is slow.
-func isRefused(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, net.ErrClosed)
 }
