@@ -42,6 +42,8 @@ type exchange struct {
 
 	conn     *upstream
 	ans      answer
+	lane     ride     // begun where it has a time
+	whole    bool     // the answer is all in lane
 	hint     *backend // where the last refusal pointed
 	hints    int      // how many were followed
 	tried    []*backend
@@ -85,22 +87,25 @@ type exchange struct {
 // reset makes x ready for another request.
 func (x *exchange) reset() {
 	head, body, tried, hw, buf, conn := x.head[:0], x.body[:0], x.tried[:0], x.hw, x.buf, x.ans.conn
+	lane := ride{done: x.lane.done, block: x.lane.block[:0]}
 	if cap(body) > keepBuffer {
 		body = nil
 	}
 	clear(x.tried)
 	conn.reset()
-	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}}
+	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, lane: lane}
 }
 
 // send tries one backend, until the head of its answer is there. On endAnswered
 // x.conn and x.ans hold the answer.
 func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.Time, newConn bool) (a attempt) {
 	x.attempts++
-	x.backend, x.err = be, nil
+	x.backend, x.err, x.whole = be, nil, false
 	be.requests.Add(1)
+	busy := be.lanes.busy.Add(1)
 	defer func() {
-		if a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
+		be.lanes.busy.Add(-1)
+		if !a.left && a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
 			be.errors.Add(1)
 		}
 	}()
@@ -108,6 +113,11 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	if (x.stream != nil || x.hw.upgrade != nil) && !x.beginLong(be) {
 		x.err = errLongBusy
 		return attempt{end: endFull}
+	}
+	if x.shares(g, be, by, busy) {
+		if a, ok := x.ride(g, be, by); ok {
+			return a
+		}
 	}
 	connectBy := time.Now().Add(x.set.cfg.ConnectTimeout)
 	if by.Before(connectBy) {
@@ -172,6 +182,11 @@ func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {
 	if err != nil || (x.stream != nil && !x.ended) {
 		x.ans.keep = false
 	}
+	return x.answered()
+}
+
+// answered is the attempt that brought x.ans.
+func (x *exchange) answered() attempt {
 	return attempt{
 		end: endAnswered, status: x.ans.status, mark: x.ans.mark,
 		echoes: x.session != nil && x.ans.sequence == x.sequence,
@@ -191,6 +206,9 @@ func (x *exchange) broke(err error) attempt {
 func (x *exchange) discard() []byte {
 	u, be := x.conn, x.backend
 	x.conn = nil
+	if u == nil { // it came with others
+		return nil
+	}
 	if !x.ans.keep || x.ans.length < 0 || x.ans.size+x.ans.length > u.r.Size() {
 		be.pool.drop(u)
 		return nil

@@ -121,6 +121,26 @@ func (p *pool) take(fresh bool) (*upstream, chan grant, error) {
 	return nil, wait, nil
 }
 
+// spare returns an idle connection that has served before, for a lane beside as many
+// as there are already; nil: there is none to spare.
+func (p *pool) spare(lanes int) *upstream {
+	p.mu.Lock()
+	n := len(p.idle)
+	if p.closed || n == 0 || lanes >= p.limits.open/4 {
+		p.mu.Unlock()
+		return nil
+	}
+	u := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	p.mu.Unlock()
+	if !u.fresh() {
+		p.drop(u)
+		return nil
+	}
+	return u
+}
+
 // mayDial says whether another connection may be opened now; the lock is held.
 func (p *pool) mayDial() bool { return p.open < p.limits.open && p.dialing < maxDials }
 

@@ -1,0 +1,78 @@
+package lb
+
+import (
+	"errors"
+	"time"
+)
+
+// shares says whether an attempt may share a connection with others: a read without
+// a body or a condition, whose answer's length does not rest on the request. by is
+// when it must have been answered, busy how many are under way to the backend.
+func (x *exchange) shares(g *registry, be *backend, by time.Time, busy int64) bool {
+	cfg := &x.set.cfg
+	switch cfg.ShareReads {
+	case ShareNever:
+		return false
+	case ShareNodes:
+		if !g.view.Load().dengine {
+			return false
+		}
+	case ShareAny:
+	}
+	from := cfg.shareFrom
+	if from == 0 {
+		from = shareFrom
+	}
+	return busy >= int64(from) && x.lane.since.IsZero() && x.movable() && x.length == framingNone &&
+		x.ctx.IsGet() && !x.hw.conditional && by.Sub(x.began) > 2*laneLateMost
+}
+
+// ride sends a read over a connection that others use too, once. It says whether
+// there was one.
+func (x *exchange) ride(g *registry, be *backend, by time.Time) (attempt, bool) {
+	r := &x.lane
+	if r.done == nil {
+		r.done = make(chan rideEnd, 1)
+	}
+	r.since, r.ans = x.began, &x.ans
+	l, flush := be.lanes.join(r, x.head)
+	if l == nil {
+		r.since = time.Time{}
+		return attempt{}, false
+	}
+	if flush {
+		l.flush()
+	}
+	end := <-r.done
+	switch {
+	case end.alone != nil:
+		return x.alone(g, end.alone, by), true
+	case errors.Is(end.err, errLaneLeft):
+		x.err = end.err
+		return attempt{end: endTimedOut, sent: true, calledOff: true, left: true}, true
+	case end.err != nil:
+		a := x.broke(end.err)
+		a.sent, a.reused = true, true
+		return a, true
+	}
+	x.whole = true
+	a := x.answered()
+	a.sent, a.reused = true, true
+	return a, true
+}
+
+// alone waits for the answer on a connection that others have left, which serves
+// nobody else after it: their answers would follow.
+func (x *exchange) alone(g *registry, u *upstream, by time.Time) attempt {
+	err := x.awaitHead(g, u, by)
+	if err != nil {
+		x.backend.pool.drop(u)
+		a := x.broke(err)
+		a.sent, a.reused = true, true
+		return a
+	}
+	x.conn, x.ans.keep = u, false
+	a := x.answered()
+	a.sent, a.reused = true, true
+	return a
+}
