@@ -117,7 +117,7 @@ type Config struct {
 	// way there, which saves system calls on both sides. It ends by itself where a backend
 	// makes those behind wait for those before them.
 	ShareReads SharePolicy
-	shareFrom  int // how many must be under way; 0: the constant of that name
+	shareHard  bool // for tests: as soon as there is a connection to share, and without a pause after one ended
 
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 

@@ -226,6 +226,7 @@ func (l *lane) give(r *ride, waited bool) {
 		l.answered = now
 	}
 	s.mu.Unlock()
+	s.rides.Add(1)
 	r.done <- rideEnd{}
 }
 

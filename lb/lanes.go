@@ -39,6 +39,7 @@ const (
 type lanes struct {
 	pool  *pool
 	start func(func()) // runs a lane; its owner waits for it
+	hard  bool         // never rest
 
 	busy  atomic.Int64  // requests to the backend under way, in lanes or not
 	rides atomic.Uint64 // reads answered in lanes
@@ -53,8 +54,8 @@ type lanes struct {
 	until time.Time     // of the pause now
 }
 
-func newLanes(p *pool, start func(func())) *lanes {
-	return &lanes{pool: p, start: start, gap: laneGuess, pause: lanePauseLeast}
+func newLanes(p *pool, start func(func()), hard bool) *lanes {
+	return &lanes{pool: p, start: start, hard: hard, gap: laneGuess, pause: lanePauseLeast}
 }
 
 // join puts a read on a lane, or on none where it must go by itself. Where flush,
@@ -131,7 +132,7 @@ func (s *lanes) isLate(r *ride, now time.Time) bool {
 // rest begins a pause; the lock is held.
 func (s *lanes) rest(now time.Time) {
 	s.gap, s.usual = laneGuess, 0 // for the next time
-	if now.Before(s.until) {
+	if s.hard || now.Before(s.until) {
 		return
 	}
 	s.until = now.Add(s.pause)

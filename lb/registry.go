@@ -80,7 +80,7 @@ func configured(cfg Config) []Backend {
 
 func (g *registry) add(be Backend) *backend {
 	p := newPool(be.HTTP, limitsOf(g.cfg))
-	return &backend{Backend: be, pool: p, lanes: newLanes(p, g.wg.Go)}
+	return &backend{Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard)}
 }
 
 func limitsOf(cfg Config) poolLimits {

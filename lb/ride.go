@@ -19,11 +19,7 @@ func (x *exchange) shares(g *registry, be *backend, by time.Time, busy int64) bo
 		}
 	case ShareAny:
 	}
-	from := cfg.shareFrom
-	if from == 0 {
-		from = shareFrom
-	}
-	return busy >= int64(from) && x.lane.since.IsZero() && x.movable() && x.length == framingNone &&
+	return (busy >= shareFrom || cfg.shareHard) && x.lane.since.IsZero() && x.movable() && x.length == framingNone &&
 		x.ctx.IsGet() && !x.hw.conditional && by.Sub(x.began) > 2*laneLateMost
 }
 
