@@ -2,6 +2,7 @@ package lb
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -9,6 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// errStale says that an idle connection was no longer fit for a request, of which
+// nothing was sent.
+var errStale = errors.New("the backend closed the connection while it was idle")
 
 // upstream is one connection to a backend. It serves one request at a time.
 type upstream struct {
@@ -27,15 +32,18 @@ type upstream struct {
 	check func(fd uintptr)
 	fds   [1]unix.PollFd
 	quiet bool // what check found
+
+	trade trade
 }
 
 func newUpstream(c net.Conn, bufferSize int) *upstream {
 	u := &upstream{patient: newPatient(c)}
-	u.r = bufio.NewReaderSize(u.patient, bufferSize)
+	u.r = bufio.NewReaderSize(u, bufferSize)
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			u.raw = raw
 			u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
+			u.trade.step = u.trade.once
 		}
 	}
 	return u

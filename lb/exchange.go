@@ -123,24 +123,29 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	if by.Before(connectBy) {
 		connectBy = by
 	}
-	u, err := be.pool.get(ctx, connectBy, newConn)
-	if err != nil {
-		x.err = err
-		return attempt{end: endUnreachable}
-	}
-	if x.session != nil && !g.claim(u, be, x.reign) {
-		be.pool.put(u)
-		x.err = errPoolLeft
-		return attempt{end: endUnreachable}
-	}
-	a = x.exchange(g, u, by)
-	a.sent, a.reused = u.wrote, u.used
-	if a.end != endAnswered {
+	for {
+		u, err := be.pool.next(ctx, connectBy, newConn)
+		if err != nil {
+			x.err = err
+			return attempt{end: endUnreachable}
+		}
+		if x.session != nil && !g.claim(u, be, x.reign) {
+			be.pool.put(u)
+			x.err = errPoolLeft
+			return attempt{end: endUnreachable}
+		}
+		a = x.exchange(g, u, by)
+		a.sent, a.reused = u.wrote, u.used
+		if a.end == endAnswered {
+			x.conn = u
+			return a
+		}
 		be.pool.drop(u)
-		return a
+		if !errors.Is(x.err, errStale) {
+			return a
+		}
+		x.err = nil
 	}
-	x.conn = u
-	return a
 }
 
 func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {

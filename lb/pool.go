@@ -65,30 +65,35 @@ func (p *pool) configure(l poolLimits) {
 	p.limits = l
 }
 
-// get returns an idle connection, or dials one, or waits for one to become
-// free; all of it takes until the deadline at most. dial asks for a new
-// one. ctx ends a dial early.
+// get returns a connection that is fit for a request, as next does.
 func (p *pool) get(ctx context.Context, deadline time.Time, dial bool) (*upstream, error) {
 	for {
-		u, wait, err := p.take(dial)
-		switch {
-		case err != nil:
-			return nil, err
-		case wait != nil:
-			if u, err = p.await(wait, deadline); err != nil {
-				return nil, err
-			}
+		u, err := p.next(ctx, deadline, dial)
+		if err != nil || !u.used || u.fresh() {
+			return u, err
 		}
-		if u == nil {
-			return p.dial(ctx, deadline)
-		}
-		if !u.fresh() {
-			p.drop(u)
-			continue
-		}
-		u.wrote = false
-		return u, nil
+		p.drop(u)
 	}
+}
+
+// next returns an idle connection, or dials one, or waits for one to become
+// free; all of it takes until the deadline at most. dial asks for a new
+// one. ctx ends a dial early. An idle one may be stale.
+func (p *pool) next(ctx context.Context, deadline time.Time, dial bool) (*upstream, error) {
+	u, wait, err := p.take(dial)
+	switch {
+	case err != nil:
+		return nil, err
+	case wait != nil:
+		if u, err = p.await(wait, deadline); err != nil {
+			return nil, err
+		}
+	}
+	if u == nil {
+		return p.dial(ctx, deadline)
+	}
+	u.wrote = false
+	return u, nil
 }
 
 // take returns an idle connection, or nothing for leave to dial, or a channel

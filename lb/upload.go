@@ -8,8 +8,15 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// write sends the request. The stream can be read only once.
+// write sends the request, or lets a short one go out with the read of its answer.
+// The stream can be read only once.
 func (x *exchange) write(u *upstream) error {
+	switch {
+	case x.stream == nil && len(x.body) <= joinBody && u.sendWithRead(x.head):
+		return nil
+	case u.used && !u.fresh():
+		return errStale
+	}
 	if _, err := u.Write(x.head); err != nil {
 		return err
 	}
