@@ -27,6 +27,8 @@ var (
 	errLaneLeft = errors.New("the connection that several reads shared serves them no more")
 	// errNotPlain ends a lane at an answer that it leaves to the read it is for.
 	errNotPlain = errors.New("the answer needs the connection for itself")
+	// errUnasked says that a backend sent more than it was asked for.
+	errUnasked = fmt.Errorf("%w: it was not asked for", errBadAnswer)
 )
 
 // lane is a connection to a backend over which several reads are under way at
@@ -135,7 +137,7 @@ func (l *lane) next() error {
 	}
 	r := l.oldest()
 	if r == nil {
-		return fmt.Errorf("%w: it was not asked for", errBadAnswer)
+		return errUnasked
 	}
 	r.block = append(r.block[:0], block...)
 	if err := r.ans.parse(r.block, false); err != nil {
@@ -150,8 +152,7 @@ func (l *lane) next() error {
 	if err := l.body(r); err != nil {
 		return err
 	}
-	l.give(r, waits)
-	return nil
+	return l.give(r, waits)
 }
 
 // plain says whether an answer may be one of several on a connection: it is whole
@@ -204,8 +205,9 @@ func (l *lane) oldest() *ride {
 }
 
 // give ends the oldest read's ride with its answer. waited says that the lane had
-// to wait for it.
-func (l *lane) give(r *ride, waited bool) {
+// to wait for it. What follows it, where nothing else was sent, must be nobody's
+// answer: the lane ends before anyone can join it.
+func (l *lane) give(r *ride, waited bool) (err error) {
 	s := l.of
 	var now time.Time
 	if waited {
@@ -225,9 +227,14 @@ func (l *lane) give(r *ride, waited bool) {
 		s.learnUsual(now.Sub(r.since))
 		l.answered = now
 	}
+	if l.sent == 0 && l.u.r.Buffered() > 0 {
+		s.remove(l)
+		err = errUnasked
+	}
 	s.mu.Unlock()
 	s.rides.Add(1)
 	r.done <- rideEnd{}
+	return err
 }
 
 // tick looks after the lane when nothing has come for a while. It says whether the

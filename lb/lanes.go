@@ -11,7 +11,7 @@ import (
 const (
 	// shareFrom is how many reads must be under way to a backend for more to share
 	// connections: fewer gain nothing by it.
-	shareFrom = 4
+	shareFrom = 3
 	// laneDepth is how many reads are under way on one lane at most, and laneBytes how
 	// many bytes of theirs wait to be sent.
 	laneDepth = 64
@@ -32,7 +32,7 @@ const (
 	// How long a backend gets no lanes after one ended badly, or did not pay: twice
 	// as long each time, until one has proven itself.
 	lanePauseLeast = time.Second
-	lanePauseMost  = time.Minute
+	lanePauseMost  = 10 * time.Second
 )
 
 // lanes are the lanes to one backend, and what was learnt of how it takes them.

@@ -82,6 +82,10 @@ func unruly(t testing.TB, seed uint64) string {
 				_ = out.Flush()
 				time.Sleep(time.Millisecond)
 				_, _ = out.WriteString(whole[len(whole)-1:])
+			case 8:
+				fmt.Fprintf(out, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%s", len(id), id)
+			case 9:
+				fmt.Fprintf(out, "HTTP/1.1 203 Long\r\nContent-Length: %d\r\n\r\n%s%s", 70000+len(id), id, strings.Repeat(" ", 70000))
 			default:
 				_, _ = out.WriteString(whole)
 			}
@@ -138,7 +142,7 @@ func TestSharedConnectionsNeverMixAnswers(t *testing.T) {
 					return
 				}
 				body, err := io.ReadAll(resp.Body)
-				if err != nil || string(body) != id {
+				if err != nil || strings.TrimRight(string(body), " ") != id {
 					t.Errorf("client %d asked for %q and got %d %q, %v", i, id, resp.StatusCode, body, err)
 					return
 				}
@@ -150,5 +154,76 @@ func TestSharedConnectionsNeverMixAnswers(t *testing.T) {
 	t.Logf("%d of %d shared, %d left", answered, clients*each, left)
 	if answered == 0 {
 		t.Error("no read shared a connection: nothing was tested")
+	}
+}
+
+// lined is a backend that answers what comes over one connection strictly in order:
+// GET /ID with ID, and GET /slow only once slow is closed. slowCame says that it waits.
+func lined(t testing.TB, after string) (addr string, slow, slowCame chan struct{}) {
+	slow, slowCame = make(chan struct{}), make(chan struct{}, 100)
+	addr = rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/slow" {
+				slowCame <- struct{}{}
+				<-slow
+			}
+			if _, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s%s", len(req.URL.Path), req.URL.Path, after); err != nil {
+				return
+			}
+		}
+	})
+	return addr, slow, slowCame
+}
+
+// A read whose answer takes its time keeps the connection for itself. Those behind
+// it are answered without it, and it gets its own answer in the end.
+func TestSlowAnswerHoldsNobodyBack(t *testing.T) {
+	t.Parallel()
+	addr, slow, came := lined(t, "")
+	cfg := foreign(t, addr)
+	lb.ShareHard(&cfg)
+	p := start(t, cfg)
+	p.settled(t, 1, addr)
+	release := sync.OnceFunc(func() { close(slow) })
+	t.Cleanup(release)
+	c := client(t)
+	do(t, c, "GET", p.url("/first"), "") // leaves a connection that can be shared
+	late := async(c, "GET", p.url("/slow"), "")
+	<-came
+	var behind []<-chan reply
+	for i := range 8 {
+		behind = append(behind, async(c, "GET", p.url(fmt.Sprintf("/%d", i)), ""))
+	}
+	for i, ch := range behind {
+		if r := await(t, ch); r.status != 200 || r.body != fmt.Sprintf("/%d", i) {
+			t.Errorf("behind the slow one: %+v", r)
+		}
+	}
+	release()
+	if r := await(t, late); r.status != 200 || r.body != "/slow" {
+		t.Errorf("the slow one: %+v", r)
+	}
+	if n := p.Status().Requests.ReadsCalledOff; n != 0 {
+		t.Errorf("%d were called off", n)
+	}
+}
+
+// What a backend says unasked is nobody's answer.
+func TestAnswerNobodyAskedForIsDropped(t *testing.T) {
+	t.Parallel()
+	addr, _, _ := lined(t, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+	cfg := foreign(t, addr)
+	lb.ShareHard(&cfg)
+	p := start(t, cfg)
+	p.settled(t, 1, addr)
+	c := client(t)
+	for i := range 50 {
+		if r := do(t, c, "GET", p.url(fmt.Sprintf("/%d", i)), ""); r.body != fmt.Sprintf("/%d", i) {
+			t.Fatalf("request %d: %+v", i, r)
+		}
 	}
 }
