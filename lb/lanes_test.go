@@ -1,6 +1,8 @@
 package lb
 
 import (
+	"errors"
+	"net"
 	"testing"
 	"time"
 )
@@ -83,5 +85,32 @@ func TestPlainAnswers(t *testing.T) {
 		if got := plain(&a); got != want {
 			t.Errorf("%q: %v", head, got)
 		}
+	}
+}
+
+// Nobody can join a lane on which more has come than was asked for.
+func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	s := newLanes(newPool("", poolLimits{}), nil, false)
+	l := &lane{of: s, u: newUpstream(ours, 4096)}
+	s.open = []*lane{l}
+	one := &ride{done: make(chan rideEnd, 1), since: time.Now(), ans: new(answer)}
+	if _, flush := s.join(one, []byte("GET /")); !flush {
+		t.Fatal("nobody was to write")
+	}
+	l.sent = 1
+	const plain = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+	go func() { _, _ = theirs.Write([]byte(plain + "a" + plain + "b")) }()
+	if err := l.next(); !errors.Is(err, errUnasked) {
+		t.Errorf("got %v", err)
+	}
+	if end := <-one.done; end != (rideEnd{}) || one.block[len(one.block)-1] != 'a' {
+		t.Errorf("the read got %+v, %q", end, one.block)
+	}
+	if other, _ := s.join(&ride{since: time.Now()}, nil); other != nil {
+		t.Error("another read joined")
 	}
 }
