@@ -11,7 +11,7 @@ import (
 const (
 	// shareFrom is how many reads must be under way to a backend for more to share
 	// connections: fewer gain nothing by it.
-	shareFrom = 3
+	shareFrom = 2
 	// laneDepth is how many reads are under way on one lane at most, and laneBytes how
 	// many bytes of theirs wait to be sent.
 	laneDepth = 64
