@@ -218,7 +218,7 @@ func TestSlowAnswerHoldsNobodyBack(t *testing.T) {
 		t.Errorf("the slow one: %+v", r)
 	}
 	for range 10 { // its connection, on which those of others would follow, serves nobody
-		if r := do(t, c, "GET", p.url("/after"), ""); r.body != "/after" {
+		if r := do(t, c, "PUT", p.url("/after"), ""); r.body != "/after" {
 			t.Errorf("afterwards: %+v", r)
 		}
 	}
