@@ -6,10 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trade sends a request and waits for its answer in one go, which saves two of five
-// system calls: the look whether the connection is still fresh is the read that
-// finds nothing there, and what comes after the request wakes whoever reads, who need
-// not find first that there is nothing yet.
+// trade sends a request and waits for its answer in one go, with three system calls
+// where there were up to four: the look whether the connection is still fresh is a read
+// that finds nothing, and after the request nobody reads before something has come.
 type trade struct {
 	step   func(fd uintptr) bool // once
 	out    []byte                // the request; nil: it was sent
