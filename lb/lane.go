@@ -56,21 +56,6 @@ type lane struct {
 	idle     int       // ticks since it served
 }
 
-// ride is a read's part in a lane. The lane owns it, and the answer that it names,
-// until an end comes over done.
-type ride struct {
-	done  chan rideEnd // has room for one
-	since time.Time
-	ans   *answer
-	block []byte // the whole answer
-}
-
-// rideEnd is what became of a ride: an answer, where it holds nothing.
-type rideEnd struct {
-	alone *upstream // where its answer will come, and nobody else's is waited for
-	err   error
-}
-
 // add puts a request on the lane, and says whether it is the caller who must flush;
 // the lock is held.
 func (l *lane) add(r *ride, head []byte) (flush bool) {

@@ -5,6 +5,21 @@ import (
 	"time"
 )
 
+// ride is a read's part in a lane. The lane owns it, and the answer that it names,
+// until an end comes over done.
+type ride struct {
+	done  chan rideEnd // has room for one
+	since time.Time
+	ans   *answer
+	block []byte // the whole answer
+}
+
+// rideEnd is what became of a ride: an answer, where it holds nothing.
+type rideEnd struct {
+	alone *upstream // where its answer will come, and nobody else's is waited for
+	err   error
+}
+
 // shares says whether an attempt may share a connection with others: a read without
 // a body or a condition, whose answer's length does not rest on the request. by is
 // when it must have been answered, busy how many are under way to the backend.
