@@ -179,7 +179,7 @@ func (l *lane) handOver() {
 		l.of.pool.drop(l.u)
 		return
 	}
-	queue[0].done <- rideEnd{alone: l.u}
+	queue[0].done <- rideEnd{alone: l.u, behind: l.sent > 1}
 	for _, r := range queue[1:] {
 		l.dismiss(r, errLaneLeft)
 	}

@@ -16,8 +16,9 @@ type ride struct {
 
 // rideEnd is what became of a ride: an answer, where it holds nothing.
 type rideEnd struct {
-	alone *upstream // where its answer will come, and nobody else's is waited for
-	err   error
+	alone  *upstream // where its answer will come, and nobody else's is waited for
+	behind bool      // other requests were sent after it there
+	err    error
 }
 
 // shares says whether an attempt may share a connection with others: a read without
@@ -57,10 +58,9 @@ func (x *exchange) ride(g *registry, be *backend, by time.Time) (attempt, bool) 
 	end := <-r.done
 	switch {
 	case end.alone != nil:
-		return x.alone(g, end.alone, by), true
+		return x.alone(g, end, by), true
 	case errors.Is(end.err, errLaneLeft):
-		x.err = end.err
-		return attempt{end: endTimedOut, sent: true, calledOff: true, left: true}, true
+		return x.leave(), true
 	case end.err != nil:
 		a := x.broke(end.err)
 		a.sent, a.reused = true, true
@@ -74,7 +74,12 @@ func (x *exchange) ride(g *registry, be *backend, by time.Time) (attempt, bool) 
 
 // alone waits for the answer on a connection that others have left, which serves
 // nobody else after it: their answers would follow.
-func (x *exchange) alone(g *registry, u *upstream, by time.Time) attempt {
+//
+// An answer that would stream to the client is asked for again where others were
+// sent after it: a backend that closes before it has read those resets the connection,
+// and with it goes the end of the answer.
+func (x *exchange) alone(g *registry, end rideEnd, by time.Time) attempt {
+	u := end.alone
 	err := x.awaitHead(g, u, by)
 	if err != nil {
 		x.backend.pool.drop(u)
@@ -82,8 +87,19 @@ func (x *exchange) alone(g *registry, u *upstream, by time.Time) attempt {
 		a.sent, a.reused = true, true
 		return a
 	}
+	if end.behind && (x.ans.length < 0 || x.ans.length > copyAnswer) {
+		x.backend.pool.drop(u)
+		x.backend.lanes.left.Add(1)
+		return x.leave()
+	}
 	x.conn, x.ans.keep = u, false
 	a := x.answered()
 	a.sent, a.reused = true, true
 	return a
+}
+
+// leave is the attempt of a read that must be sent again.
+func (x *exchange) leave() attempt {
+	x.err = errLaneLeft
+	return attempt{end: endTimedOut, sent: true, calledOff: true, left: true}
 }
