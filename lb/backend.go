@@ -11,7 +11,8 @@ import (
 // connections and counters, and what its watcher last saw.
 type backend struct {
 	Backend
-	pool *pool
+	pool  *pool
+	lanes *lanes
 
 	requests atomic.Uint64 // attempts
 	errors   atomic.Uint64 // attempts without an answer

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/lb"
 )
 
 // BenchmarkProxyGet measures one GET after the other over loopback, through the
@@ -32,6 +34,35 @@ func BenchmarkProxyPutNumbered(b *testing.B) {
 	benchmarkProxy(b, benched{numbered: true, request: shortPut})
 }
 
+// BenchmarkProxyGetShared is a GET over a connection that reads share.
+func BenchmarkProxyGetShared(b *testing.B) {
+	benchmarkProxy(b, benched{shared: true, request: shortGet})
+}
+
+// In steady state a request allocates nothing, with the access log off; but for 24
+// bytes of the server's own where there was a body, to see that it was read to its
+// end (fasthttp v1.77.0, requestStream.discard).
+func TestRequestsAllocateNothing(t *testing.T) {
+	if harness.Race {
+		t.Skip("with the race detector pools drop some of what they are given")
+	}
+	for name, c := range map[string]struct {
+		bench func(*testing.B)
+		most  int64
+	}{
+		"GET": {BenchmarkProxyGet, 0}, "GET of own writes": {BenchmarkProxyGetOwnWrites, 0}, "GET, shared": {BenchmarkProxyGetShared, 0},
+		"PUT": {BenchmarkProxyPut, 1}, "PUT, numbered": {BenchmarkProxyPutNumbered, 1},
+	} {
+		r := testing.Benchmark(c.bench)
+		if r.N == 0 {
+			t.Errorf("%s: the benchmark failed", name)
+		}
+		if n := r.AllocsPerOp(); n > c.most {
+			t.Errorf("%s: %d allocations each, of %d bytes together", name, n, r.AllocedBytesPerOp())
+		}
+	}
+}
+
 const (
 	shortGet = "GET /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 	shortPut = "PUT /kv/username HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nContent-Length: 5\r\n\r\nalice"
@@ -41,6 +72,7 @@ const (
 type benched struct {
 	numbered  bool   // the backend keeps identities
 	ownWrites bool   // reads see them
+	shared    bool   // reads share connections
 	before    string // another request, sent once
 	request   string
 }
@@ -86,6 +118,10 @@ func benchmarkProxy(b *testing.B, what benched) {
 		cfg.Backends[0].HTTP = addr
 	}
 	cfg.ReadYourWrites = what.ownWrites
+	cfg.AccessLog = lb.AccessLogOff
+	if what.shared {
+		lb.ShareHard(&cfg)
+	}
 	p := start(b, cfg)
 	p.settled(b, 1, leader)
 	if what.numbered {
@@ -115,6 +151,9 @@ func benchmarkProxy(b *testing.B, what benched) {
 	req := []byte(what.request)
 	for range 100 {
 		exchange(req)
+	}
+	if rides, _ := p.Rides(); what.shared && rides == 0 {
+		b.Fatal("no read shared a connection")
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -33,6 +33,20 @@ const (
 	WriteAny WritePolicy = "any"
 )
 
+// SharePolicy says to which backends short reads share connections while many are
+// under way. A backend that can be made to answer one request twice would give
+// one client's answer to another then; dengine nodes cannot.
+type SharePolicy string
+
+const (
+	ShareNever SharePolicy = "never"
+	// ShareNodes shares while all backends are dengine nodes.
+	ShareNodes SharePolicy = "nodes"
+	// ShareAny shares with every service. Only for one that frames its answers rightly
+	// whatever it is asked: that takes several requests in a row on one connection.
+	ShareAny SharePolicy = "any"
+)
+
 // Access log targets that are not a file's path.
 const (
 	AccessLogOff    = "off"
@@ -99,6 +113,12 @@ type Config struct {
 	UpstreamIdleConns   int           // idle ones kept to one backend; zero: none
 	UpstreamIdleTimeout time.Duration // how long an idle one is kept
 
+	// ShareReads lets short reads to one backend share connections while many are under
+	// way there, which saves system calls on both sides. It ends by itself where a backend
+	// makes those behind wait for those before them.
+	ShareReads SharePolicy
+	shareHard  bool // for tests: as soon as there is a connection to share, and without a pause after one ended
+
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 
 	// TrustForwarded keeps the X-Forwarded headers and Forwarded that clients
@@ -130,6 +150,7 @@ func DefaultConfig() Config {
 		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
 		WritePolicy:         WriteLeader,
 		Identities:          true,
+		ShareReads:          ShareNodes,
 		BufferBody:          8 << 20,
 		BufferTotal:         256 << 20,
 		HoldTimeout:         10 * time.Second,
@@ -194,6 +215,9 @@ func (c Config) Validate() error {
 		if f.n < f.min {
 			return fmt.Errorf("%s: must be at least %d, not %d", f.name, f.min, f.n)
 		}
+	}
+	if c.ShareReads != ShareNever && c.ShareReads != ShareNodes && c.ShareReads != ShareAny {
+		return fmt.Errorf("share reads %q: must be %q, %q or %q", c.ShareReads, ShareNever, ShareNodes, ShareAny)
 	}
 	if c.AccessLog == "" {
 		return errors.New(`access log "": must be off, stdout or a path`)

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -10,9 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errStale says that an idle connection was no longer fit for a request, of which
+// nothing was sent.
+var errStale = errors.New("the backend closed the connection while it was idle")
+
 // upstream is one connection to a backend. It serves one request at a time.
 type upstream struct {
-	net.Conn
+	*patient
 	r     *bufio.Reader
 	wrote bool // a byte of the request now on it may have left
 	used  bool // it has served a request before
@@ -27,14 +32,18 @@ type upstream struct {
 	check func(fd uintptr)
 	fds   [1]unix.PollFd
 	quiet bool // what check found
+
+	trade trade
 }
 
 func newUpstream(c net.Conn, bufferSize int) *upstream {
-	u := &upstream{Conn: c, r: bufio.NewReaderSize(c, bufferSize)}
+	u := &upstream{patient: newPatient(c)}
+	u.r = bufio.NewReaderSize(u, bufferSize)
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			u.raw = raw
 			u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
+			u.trade.step = u.trade.once
 		}
 	}
 	return u
@@ -42,7 +51,7 @@ func newUpstream(c net.Conn, bufferSize int) *upstream {
 
 // Write sends p. Where the kernel took none of it, none of it has left.
 func (u *upstream) Write(p []byte) (int, error) {
-	n, err := u.Conn.Write(p)
+	n, err := u.patient.Write(p)
 	u.wrote = u.wrote || n > 0
 	return n, err
 }
@@ -70,6 +79,9 @@ func (u *upstream) fresh() bool {
 // from one that has left, and HTTP gives it no reason to do so. Peeking at the
 // data would be blind behind pipelined bytes.
 func clientLeft(c net.Conn) bool {
+	if p, ok := c.(*patient); ok {
+		c = p.Conn
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false

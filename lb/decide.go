@@ -56,6 +56,9 @@ type attempt struct {
 	expired bool
 	// calledOff says that the balancer itself gave a read up before its time.
 	calledOff bool
+	// left says that a read did not get its answer over a connection that it shared,
+	// for no fault of the backend's that is known.
+	left bool
 }
 
 // uncertain says whether this sending of a write may have been executed without
@@ -104,7 +107,7 @@ type verdict uint8
 
 const (
 	verdictAnswer    verdict = iota // the client gets this answer
-	verdictAgain                    // the same backend at once, on a new connection
+	verdictAgain                    // the same backend at once, on a new connection where one has failed
 	verdictElsewhere                // another backend at once
 	verdictHold                     // wait for a backend that can take it
 	verdictReplay                   // the same, but only one that keeps identities
@@ -134,6 +137,8 @@ func decide(s situation) verdict {
 		return verdictAgain // most likely closed by the backend while it was idle
 	case s.others:
 		return verdictElsewhere
+	case a.left:
+		return verdictAgain
 	case !a.sent:
 		return verdictHold
 	case a.end == endTimedOut:

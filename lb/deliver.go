@@ -14,6 +14,10 @@ func (b *Balancer) deliver(x *exchange) error {
 	u, be := x.conn, x.backend
 	resp := &x.ctx.Response
 	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.session != nil, unknown: x.doubt})
+	if x.whole {
+		resp.AppendBody(x.lane.block[x.ans.size:])
+		return nil
+	}
 	if _, err := u.r.Discard(x.ans.size); err != nil {
 		return b.undo(x, err)
 	}

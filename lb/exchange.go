@@ -2,16 +2,11 @@ package lb
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/dengine/dengine/healthcheck"
 	"github.com/valyala/fasthttp"
 )
 
@@ -47,6 +42,8 @@ type exchange struct {
 
 	conn     *upstream
 	ans      answer
+	lane     ride     // begun where it has a time
+	whole    bool     // the answer is all in lane
 	hint     *backend // where the last refusal pointed
 	hints    int      // how many were followed
 	tried    []*backend
@@ -90,22 +87,25 @@ type exchange struct {
 // reset makes x ready for another request.
 func (x *exchange) reset() {
 	head, body, tried, hw, buf, conn := x.head[:0], x.body[:0], x.tried[:0], x.hw, x.buf, x.ans.conn
+	lane := ride{done: x.lane.done, block: x.lane.block[:0]}
 	if cap(body) > keepBuffer {
 		body = nil
 	}
 	clear(x.tried)
 	conn.reset()
-	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}}
+	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, lane: lane}
 }
 
 // send tries one backend, until the head of its answer is there. On endAnswered
 // x.conn and x.ans hold the answer.
 func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.Time, newConn bool) (a attempt) {
 	x.attempts++
-	x.backend, x.err = be, nil
+	x.backend, x.err, x.whole = be, nil, false
 	be.requests.Add(1)
+	busy := be.lanes.busy.Add(1)
 	defer func() {
-		if a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
+		be.lanes.busy.Add(-1)
+		if !a.left && a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
 			be.errors.Add(1)
 		}
 	}()
@@ -114,28 +114,38 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 		x.err = errLongBusy
 		return attempt{end: endFull}
 	}
+	if x.shares(g, be, by, busy) {
+		if a, ok := x.ride(g, be, by); ok {
+			return a
+		}
+	}
 	connectBy := time.Now().Add(x.set.cfg.ConnectTimeout)
 	if by.Before(connectBy) {
 		connectBy = by
 	}
-	u, err := be.pool.get(ctx, connectBy, newConn)
-	if err != nil {
-		x.err = err
-		return attempt{end: endUnreachable}
-	}
-	if x.session != nil && !g.claim(u, be, x.reign) {
-		be.pool.put(u)
-		x.err = errPoolLeft
-		return attempt{end: endUnreachable}
-	}
-	a = x.exchange(g, u, by)
-	a.sent, a.reused = u.wrote, u.used
-	if a.end != endAnswered {
+	for {
+		u, err := be.pool.next(ctx, connectBy, newConn)
+		if err != nil {
+			x.err = err
+			return attempt{end: endUnreachable}
+		}
+		if x.session != nil && !g.claim(u, be, x.reign) {
+			be.pool.put(u)
+			x.err = errPoolLeft
+			return attempt{end: endUnreachable}
+		}
+		a = x.exchange(g, u, by)
+		a.sent, a.reused = u.wrote, u.used
+		if a.end == endAnswered {
+			x.conn = u
+			return a
+		}
 		be.pool.drop(u)
-		return a
+		if !errors.Is(x.err, errStale) {
+			return a
+		}
+		x.err = nil
 	}
-	x.conn = u
-	return a
 }
 
 func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {
@@ -177,6 +187,11 @@ func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {
 	if err != nil || (x.stream != nil && !x.ended) {
 		x.ans.keep = false
 	}
+	return x.answered()
+}
+
+// answered is the attempt that brought x.ans.
+func (x *exchange) answered() attempt {
 	return attempt{
 		end: endAnswered, status: x.ans.status, mark: x.ans.mark,
 		echoes: x.session != nil && x.ans.sequence == x.sequence,
@@ -191,86 +206,14 @@ func (x *exchange) broke(err error) attempt {
 	return attempt{end: endBroken}
 }
 
-// write sends the request. The stream can be read only once.
-func (x *exchange) write(u *upstream) error {
-	if _, err := u.Write(x.head); err != nil {
-		return err
-	}
-	if x.stream != nil {
-		return x.writeStream(u)
-	}
-	if len(x.body) > joinBody {
-		_, err := u.Write(x.body)
-		return err
-	}
-	return nil
-}
-
-// writeStream passes the client's body on as it comes. Each pause of either
-// side has its own limit.
-func (x *exchange) writeStream(u *upstream) error {
-	if x.buf == nil {
-		x.buf = make([]byte, copyAnswer)
-	}
-	const room = 10 // for a chunk's size and CR LF, before the data
-	total := 0
-	for {
-		if err := x.ctx.Conn().SetReadDeadline(time.Now().Add(x.set.cfg.Limits.BodyTimeout)); err != nil {
-			x.problem = err
-			return err
-		}
-		n, err := x.stream.Read(x.buf[room : len(x.buf)-2])
-		total += n
-		switch {
-		case total > x.set.cfg.Limits.BodyBytes:
-			x.problem = fasthttp.ErrBodyTooLarge
-			return x.problem
-		case err != nil && err != io.EOF:
-			x.problem = err
-			return err
-		case err == io.EOF && x.cutShort(x.length, total):
-			x.problem = io.ErrUnexpectedEOF
-			return x.problem
-		}
-		if n > 0 {
-			piece := x.buf[room : room+n]
-			if x.length == framingChunked {
-				piece = chunk(x.buf, room, n)
-			}
-			if err := u.SetWriteDeadline(time.Now().Add(x.set.cfg.UpstreamTimeout)); err != nil {
-				return err
-			}
-			if _, err := u.Write(piece); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			x.ended = true
-			if x.length == framingChunked {
-				_, err := u.Write([]byte("0\r\n\r\n"))
-				return err
-			}
-			return nil
-		}
-	}
-}
-
-// chunk frames the n bytes at buf[room:] in place and returns the whole chunk.
-func chunk(buf []byte, room, n int) []byte {
-	var size [8]byte
-	hex := strconv.AppendInt(size[:0], int64(n), 16)
-	from := room - 2 - len(hex)
-	copy(buf[from:], hex)
-	copy(buf[room-2:], "\r\n")
-	copy(buf[room+n:], "\r\n")
-	return buf[from : room+n+2]
-}
-
 // discard throws the answer on x.conn away, keeping the connection where the
 // body is short. It returns the body where it read it.
 func (x *exchange) discard() []byte {
 	u, be := x.conn, x.backend
 	x.conn = nil
+	if u == nil { // it came with others
+		return nil
+	}
 	if !x.ans.keep || x.ans.length < 0 || x.ans.size+x.ans.length > u.r.Size() {
 		be.pool.drop(u)
 		return nil
@@ -305,65 +248,4 @@ func (x *exchange) endLong() {
 		x.long.long.Add(-1)
 		x.long = nil
 	}
-}
-
-// codeSessionUnknown is the error of a node whose cluster knows no such session.
-const codeSessionUnknown = "session_unknown"
-
-// codeBehind is the error of a node that does not come as far as a read asks. Where
-// the balancer asked for it, some node has been there, and others will be.
-const codeBehind = "behind"
-
-// refusal is what a dengine node's error says.
-type refusal struct {
-	Error   string             `json:"error"`
-	Message string             `json:"message"`
-	Leader  healthcheck.Leader `json:"leader"`
-}
-
-// passes says that the refusal is for the moment: as soon as there is a leader,
-// it, or another node, will take the write.
-func (r refusal) passes() bool {
-	switch r.Error {
-	case "not_leader", "no_leader", "starting", "shutting_down":
-		return true
-	}
-	return false
-}
-
-// pushback is a refusal by a backend that could take the write but does not
-// want to now.
-type pushback struct{ code, message string }
-
-// peekRefusal reads an error of a dengine node without taking it off the
-// connection.
-func (x *exchange) peekRefusal() refusal {
-	var r refusal
-	if x.ans.length <= 0 || x.ans.size+x.ans.length > x.conn.r.Size() {
-		return r
-	}
-	size, length := x.ans.size, x.ans.length
-	if x.movable() && x.conn.r.Buffered() < size+length { // its deadline is that of the last look
-		if err := x.conn.SetReadDeadline(time.Now().Add(x.set.cfg.ReadAttemptTimeout)); err != nil {
-			return r
-		}
-	}
-	block, err := x.conn.r.Peek(size + length)
-	if err != nil {
-		return r
-	}
-	// Peek may have moved the head within the reader.
-	if err := x.ans.parse(block[:size], x.isHead); err != nil {
-		return r
-	}
-	if err := json.Unmarshal(block[size:], &r); err != nil {
-		return refusal{}
-	}
-	return r
-}
-
-// isRefused tells a backend that is certainly not serving from one that is slow.
-func isRefused(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, net.ErrClosed)
 }

@@ -125,7 +125,7 @@ func (f *front) accept() error {
 		case err != nil:
 			return fmt.Errorf("accept: %w", err)
 		}
-		f.admit(c)
+		f.admit(newPatient(c))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,9 @@ func config(nodes ...*node) lb.Config {
 	}
 	cfg.Checks.Interval = 50 * time.Millisecond
 	cfg.DrainTimeout = 5 * time.Second
+	if os.Getenv(allShared) != "" {
+		lb.ShareHard(&cfg)
+	}
 	return cfg
 }
 

@@ -65,30 +65,35 @@ func (p *pool) configure(l poolLimits) {
 	p.limits = l
 }
 
-// get returns an idle connection, or dials one, or waits for one to become
-// free; all of it takes until the deadline at most. dial asks for a new
-// one. ctx ends a dial early.
+// get returns a connection that is fit for a request, as next does.
 func (p *pool) get(ctx context.Context, deadline time.Time, dial bool) (*upstream, error) {
 	for {
-		u, wait, err := p.take(dial)
-		switch {
-		case err != nil:
-			return nil, err
-		case wait != nil:
-			if u, err = p.await(wait, deadline); err != nil {
-				return nil, err
-			}
+		u, err := p.next(ctx, deadline, dial)
+		if err != nil || !u.used || u.fresh() {
+			return u, err
 		}
-		if u == nil {
-			return p.dial(ctx, deadline)
-		}
-		if !u.fresh() {
-			p.drop(u)
-			continue
-		}
-		u.wrote = false
-		return u, nil
+		p.drop(u)
 	}
+}
+
+// next returns an idle connection, or dials one, or waits for one to become
+// free; all of it takes until the deadline at most. dial asks for a new
+// one. ctx ends a dial early. An idle one may be stale.
+func (p *pool) next(ctx context.Context, deadline time.Time, dial bool) (*upstream, error) {
+	u, wait, err := p.take(dial)
+	switch {
+	case err != nil:
+		return nil, err
+	case wait != nil:
+		if u, err = p.await(wait, deadline); err != nil {
+			return nil, err
+		}
+	}
+	if u == nil {
+		return p.dial(ctx, deadline)
+	}
+	u.wrote = false
+	return u, nil
 }
 
 // take returns an idle connection, or nothing for leave to dial, or a channel
@@ -119,6 +124,26 @@ func (p *pool) take(fresh bool) (*upstream, chan grant, error) {
 	wait := make(chan grant, 1)
 	p.waiting = append(p.waiting, wait)
 	return nil, wait, nil
+}
+
+// spare returns an idle connection that has served before, for a lane beside as many
+// as there are already; nil: there is none to spare.
+func (p *pool) spare(lanes int) *upstream {
+	p.mu.Lock()
+	n := len(p.idle)
+	if p.closed || n == 0 || lanes >= p.limits.open/4 {
+		p.mu.Unlock()
+		return nil
+	}
+	u := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	p.mu.Unlock()
+	if !u.fresh() {
+		p.drop(u)
+		return nil
+	}
+	return u
 }
 
 // mayDial says whether another connection may be opened now; the lock is held.

@@ -161,7 +161,7 @@ func (b *Balancer) route(x *exchange) {
 		}
 		switch newConn = false; verdict {
 		case verdictAgain:
-			newConn = true
+			newConn = !a.left
 		case verdictElsewhere:
 			be = x.aim(b.alternative(x), b.registry.view.Load())
 			x.follow()

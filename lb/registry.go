@@ -51,8 +51,14 @@ func (g *registry) start() {
 	g.wg.Go(func() { g.askHowFar(g.ctx) })
 }
 
-// wait returns once every watcher has ended; the context must have ended.
+// wait returns once every watcher has ended, and every lane; the context must have
+// ended.
 func (g *registry) wait() {
+	g.mu.Lock()
+	for _, be := range slices.Concat(g.backends, g.retired) {
+		be.lanes.close()
+	}
+	g.mu.Unlock()
 	g.wg.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -73,7 +79,8 @@ func configured(cfg Config) []Backend {
 }
 
 func (g *registry) add(be Backend) *backend {
-	return &backend{Backend: be, pool: newPool(be.HTTP, limitsOf(g.cfg))}
+	p := newPool(be.HTTP, limitsOf(g.cfg))
+	return &backend{Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard)}
 }
 
 func limitsOf(cfg Config) poolLimits {

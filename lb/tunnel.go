@@ -130,6 +130,8 @@ func tcpOf(c net.Conn) *net.TCPConn {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return c
+	case *patient:
+		return tcpOf(c.Conn)
 	case *upstream:
 		return tcpOf(c.Conn)
 	case interface{ UnsafeConn() net.Conn }:

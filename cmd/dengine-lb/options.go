@@ -77,6 +77,8 @@ func (o *options) routing() []settings.Setting {
 			Value: settings.Parsed(&c.WritePolicy, parsePolicy, func(p lb.WritePolicy) string { return string(p) })},
 		{Name: "identities", Usage: "number writes for leaders that keep identities, so that they can be sent again after a leader died", Value: settings.Bool(&c.Identities)},
 		{Name: "read-your-writes", Usage: "let every read see every write that was answered through this balancer, whatever its level", Value: settings.Bool(&c.ReadYourWrites)},
+		{Name: "share-reads", Usage: "never, nodes or any: backends to which short reads share connections while many are under way; any: only services that frame every answer rightly",
+			Value: settings.Parsed(&c.ShareReads, parseShare, func(p lb.SharePolicy) string { return string(p) })},
 		{Name: "trust-forwarded", Usage: "keep the X-Forwarded headers of clients: only behind another proxy", Value: settings.Bool(&c.TrustForwarded)},
 		{Name: "buffer-body", Usage: "largest request body that is kept to be sent again", Value: settings.Bytes(&c.BufferBody)},
 		{Name: "buffer-total", Usage: "all such bodies together", Value: settings.Bytes(&c.BufferTotal)},
@@ -148,6 +150,13 @@ func parsePolicy(s string) (lb.WritePolicy, error) {
 		return p, nil
 	}
 	return "", fmt.Errorf("%q: want %s or %s", s, lb.WriteLeader, lb.WriteAny)
+}
+
+func parseShare(s string) (lb.SharePolicy, error) {
+	if p := lb.SharePolicy(s); p == lb.ShareNever || p == lb.ShareNodes || p == lb.ShareAny {
+		return p, nil
+	}
+	return "", fmt.Errorf("%q: want %s, %s or %s", s, lb.ShareNever, lb.ShareNodes, lb.ShareAny)
 }
 
 func parseFormat(s string) (string, error) {

@@ -1,0 +1,72 @@
+package lb
+
+import (
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A deadline that was set before stands for a later one, and ends nothing before that.
+func TestDeadlinesEndWhenTheyShould(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		asked []time.Duration // from the start, one after the other
+		ends  time.Duration
+	}{
+		"one":                    {[]time.Duration{time.Second}, time.Second},
+		"later ones":             {[]time.Duration{time.Second, 2 * time.Second, 5 * time.Second}, 5 * time.Second},
+		"a sooner one":           {[]time.Duration{5 * time.Second, time.Second}, time.Second},
+		"sooner, then later":     {[]time.Duration{5 * time.Second, time.Second, 3 * time.Second}, 3 * time.Second},
+		"one that passed":        {[]time.Duration{time.Second, -time.Second}, 0},
+		"passed, then a new one": {[]time.Duration{-time.Second, time.Second}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				defer ours.Close()
+				defer theirs.Close()
+				for _, does := range []func(*patient) error{
+					func(p *patient) error { _, err := p.Read(make([]byte, 1)); return err },
+					func(p *patient) error { _, err := p.Write([]byte("x")); return err },
+				} {
+					p, start := newPatient(ours), time.Now()
+					for _, d := range c.asked {
+						if err := p.SetDeadline(start.Add(d)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := does(p); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("got %v", err)
+					}
+					if took := time.Since(start); took != c.ends {
+						t.Errorf("it ended after %v, want %v", took, c.ends)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestDeadlineThatIsTakenBackEndsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		p := newPatient(ours)
+		if err := errors.Join(p.SetDeadline(time.Now().Add(time.Second)), p.SetDeadline(time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(time.Hour) // of the bubble's time
+			_, _ = theirs.Write([]byte("x"))
+		}()
+		if n, err := p.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+}

@@ -1,0 +1,116 @@
+package lb
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+)
+
+func TestLanesAreAsDeepAsItPays(t *testing.T) {
+	t.Parallel()
+	s := newLanes(nil, nil, false)
+	if d := s.depth(); d < 2 || d >= laneDepth {
+		t.Errorf("a depth of %d while nothing is known", d)
+	}
+	for range 200 {
+		s.learnGap(0)
+	}
+	if d := s.depth(); d != laneDepth {
+		t.Errorf("a depth of %d where answers come together", d)
+	}
+	s.learnGap(time.Second)
+	if !s.until.IsZero() {
+		t.Error("one long pause was enough")
+	}
+	rests := func() (n int) {
+		for before := s.until; s.until.Equal(before); n++ {
+			s.learnGap(2 * time.Millisecond)
+			if n == 1000 {
+				t.Fatal("a backend that works for each answer in turn gets lanes")
+			}
+		}
+		return n
+	}
+	if n := rests(); n > 64 {
+		t.Errorf("it took %d answers", n)
+	}
+	now := time.Now()
+	if first := s.until.Sub(now); first > lanePauseLeast || s.pause != 2*lanePauseLeast {
+		t.Errorf("the first pause is %v, the next %v", first, s.pause)
+	}
+	if l, _ := s.join(&ride{since: now}, nil); l != nil {
+		t.Error("a read joined during the pause")
+	}
+	if d := s.depth(); d < 2 {
+		t.Errorf("a depth of %d for the next time", d)
+	}
+}
+
+func TestLateIsByWhatIsUsual(t *testing.T) {
+	t.Parallel()
+	s := newLanes(nil, nil, false)
+	for _, c := range []struct{ usual, late time.Duration }{
+		{0, laneLate}, {time.Millisecond, laneLate}, {5 * time.Millisecond, 20 * time.Millisecond}, {time.Second, laneLateMost},
+	} {
+		s.usual = c.usual
+		if got := s.late(); got != c.late {
+			t.Errorf("usually %v: late after %v, want %v", c.usual, got, c.late)
+		}
+	}
+}
+
+// Only answers that are whole, short and follow each other without doubt are taken.
+func TestPlainAnswers(t *testing.T) {
+	t.Parallel()
+	for head, want := range map[string]bool{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n":                                  true,
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n":                           true,
+		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n":        true,
+		"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n":                                  false,
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n":             false,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n":                         false,
+		"HTTP/1.1 200 OK\r\n\r\n":                                                       false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n":                              false,
+		"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n":                          false,
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n":                        false,
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\n":                 false,
+		"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n":                            false,
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n": false,
+	} {
+		var a answer
+		if err := a.parse([]byte(head), false); err != nil {
+			t.Fatalf("%q: %v", head, err)
+		}
+		if got := plain(&a); got != want {
+			t.Errorf("%q: %v", head, got)
+		}
+	}
+}
+
+// Nobody can join a lane on which more has come than was asked for.
+func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	s := newLanes(newPool("", poolLimits{}), nil, false)
+	l := &lane{of: s, u: newUpstream(ours, 4096)}
+	s.open = []*lane{l}
+	one := &ride{done: make(chan rideEnd, 1), since: time.Now(), ans: new(answer)}
+	if _, flush := s.join(one, []byte("GET /")); !flush {
+		t.Fatal("nobody was to write")
+	}
+	l.sent = 1
+	const plain = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+	go func() { _, _ = theirs.Write([]byte(plain + "a" + plain + "b")) }()
+	if err := l.next(); !errors.Is(err, errUnasked) {
+		t.Errorf("got %v", err)
+	}
+	if end := <-one.done; end != (rideEnd{}) || one.block[len(one.block)-1] != 'a' {
+		t.Errorf("the read got %+v, %q", end, one.block)
+	}
+	if other, _ := s.join(&ride{since: time.Now()}, nil); other != nil {
+		t.Error("another read joined")
+	}
+}
