@@ -34,7 +34,7 @@ func (n *Node) Get(ctx context.Context, key []byte, o ReadOptions) (Value, error
 	}
 	var v Value
 	err := n.read(ctx, o, func(f *fsm) {
-		it, ok, index := f.get(string(key))
+		it, ok, index := f.get(key)
 		v = Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}
 	})
 	if err != nil {
