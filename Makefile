@@ -46,11 +46,12 @@ chaos: ## faults under load, and the histories judged by porcupine: a table (25 
 chaos-broken: ## nodes that are broken on purpose: each workload must catch each of them alone (4 minutes)
 	DENGINE_CHAOS_BROKEN=1 $(GO) test -count=1 -v -timeout 30m -run TestEveryWorkloadCatchesBrokenNodes ./internal/chaos
 
-# SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose.
+# SECONDS=5 for each measurement, RUNS=5 rounds, and ONLY=levels,etcd choose. ONLY=scale (or scale,keys) measures many keys,
+# KEYS=1000,1000000 of them.
 bench: ## reads beside etcd's: ratios, a table, and bench/results/reads.json (20 minutes)
 	@$(GO) -C bench/compare vet ./... && $(GO) -C bench/compare test -timeout 5m ./...
 	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
-	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY)) $(if $(KEYS),--keys $(KEYS))
 
 lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf; bench/compare, a module of its own, is vetted too
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on: $$unformatted"; exit 1; fi

@@ -32,6 +32,7 @@ type options struct {
 	only    string
 	limits  bool
 	out     string
+	keys    string
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -40,7 +41,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.runs, "runs", 5, "rounds: everything is measured once in each, and the medians count")
 	f.StringVar(&o.only, "only", "", "what to measure, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail where a ratio or a figure is not as promised")
-	f.StringVar(&o.out, "out", filepath.Join("bench", "results", "reads.json"), "file for the results")
+	f.StringVar(&o.out, "out", "", "file for the results; empty: one in bench/results")
+	f.StringVar(&o.keys, "keys", scaleSizes, "how many keys there are in what is measured of many, with commas")
 	if err := benchmark.ParseFlags(f, args, stderr); err != nil {
 		return o, err
 	}
@@ -60,16 +62,44 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return nil, err
 		}
-		groups, err := benchmark.Choose(o.only, readGroups(), func(g group) string { return g.name })
+		part, err := choose(o)
+		if o.out == "" {
+			o.out = filepath.Join("bench", "results", part.name+".json")
+		}
 		return func(p *harness.Program) error {
 			debug.SetGCPercent(moreGarbage)
-			return measure(p, o, groups, stdout)
+			return measure(p, o, part, stdout)
 		}, err
 	})
 }
 
+// part is what is measured in one run, with a file of results of its own.
+type part struct {
+	name     string
+	groups   []group
+	promises []benchmark.Promise
+}
+
+// scaleName is the part of many keys in the command line; else it names groups of
+// reads.
+const scaleName = "scale"
+
+func choose(o options) (part, error) {
+	list, isScale := strings.CutPrefix(o.only, scaleName)
+	if !isScale {
+		groups, err := benchmark.Choose(o.only, readGroups(), func(g group) string { return g.name })
+		return part{"reads", groups, readPromises()}, err
+	}
+	sizes, err := parseSizes(o.keys)
+	if err != nil {
+		return part{}, err
+	}
+	groups, err := benchmark.Choose(strings.TrimPrefix(list, ","), scaleGroups(sizes), func(g group) string { return g.name })
+	return part{scaleName, groups, scalePromises(sizes)}, err
+}
+
 // measure runs every group in every round, one after the other, and reports.
-func measure(p *harness.Program, o options, groups []group, stdout io.Writer) error {
+func measure(p *harness.Program, o options, part part, stdout io.Writer) error {
 	b := &bench{
 		window: benchmark.Window{WarmUp: time.Second, Length: time.Duration(o.seconds) * time.Second},
 	}
@@ -78,7 +108,7 @@ func measure(p *harness.Program, o options, groups []group, stdout io.Writer) er
 		Versions: map[string]string{"etcd": version.Version}, Seconds: o.seconds,
 	}
 	for b.round = 1; b.round <= o.runs; b.round++ {
-		for _, g := range groups {
+		for _, g := range part.groups {
 			name := fmt.Sprintf("round %d of %d, %s", b.round, o.runs, g.name)
 			problem := p.Run(name, func(p *harness.Program) { g.run(b, p) })
 			if line, _, _ := strings.Cut(problem, "\n"); line != "" { // the rest, a log perhaps, was printed
@@ -86,7 +116,7 @@ func measure(p *harness.Program, o options, groups []group, stdout io.Writer) er
 			}
 		}
 	}
-	result.Rows, result.Ratios = b.book.Rows(), b.book.Judge(readPromises())
+	result.Rows, result.Ratios = b.book.Rows(), b.book.Judge(part.promises)
 	if err := benchmark.Save(o.out, result); err != nil {
 		return err
 	}
@@ -117,6 +147,9 @@ func command(o options) string {
 	out := fmt.Sprintf("make bench SECONDS=%d RUNS=%d", o.seconds, o.runs)
 	if o.only != "" {
 		out += " ONLY=" + o.only
+	}
+	if o.keys != scaleSizes {
+		out += " KEYS=" + o.keys
 	}
 	return out
 }

@@ -19,6 +19,7 @@ type Sample struct {
 	ServerCores float64 `json:"server_cores,omitempty"` // of all servers together
 	OtherCores  float64 `json:"other_cores,omitempty"`  // of all else on the machine
 	Stolen      float64 `json:"stolen_percent,omitempty"`
+	KeyBytes    float64 `json:"bytes_per_key,omitempty"` // of memory, beside the key and the value
 }
 
 // NewSample is the sample of requests that took so long.
@@ -41,6 +42,9 @@ func (s Sample) With(u Use) Sample {
 // String is for people who wait.
 func (s Sample) String() string {
 	cores := fmt.Sprintf("cores: load %.2f, servers %.2f, others %.2f", s.LoadCores, s.ServerCores, s.OtherCores)
+	if s.KeyBytes != 0 {
+		return fmt.Sprintf("%.1f B a key", s.KeyBytes)
+	}
 	if s.Requests == 0 {
 		return cores
 	}
@@ -49,7 +53,7 @@ func (s Sample) String() string {
 
 // rounded cuts off digits that mean nothing.
 func (s Sample) rounded() Sample {
-	for _, v := range []*float64{&s.PerSecond, &s.P50, &s.P99, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen} {
+	for _, v := range []*float64{&s.PerSecond, &s.P50, &s.P99, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen, &s.KeyBytes} {
 		*v = thousandths(*v)
 	}
 	return s
@@ -67,6 +71,7 @@ const (
 	P99         Figure = "p99 ms"
 	Max         Figure = "max ms"
 	ServerCores Figure = "server cores"
+	KeyBytes    Figure = "memory B/key"
 	PerCPU      Figure = "requests/CPU s" // a second of CPU time, of load and servers together
 )
 
@@ -83,6 +88,8 @@ func (s Sample) get(f Figure) float64 {
 		return s.Max
 	case ServerCores:
 		return s.ServerCores
+	case KeyBytes:
+		return s.KeyBytes
 	case PerCPU:
 		return s.PerSecond / (s.LoadCores + s.ServerCores)
 	}
@@ -108,6 +115,7 @@ func median(samples []Sample) Sample {
 		ServerCores: of(func(s Sample) float64 { return s.ServerCores }),
 		OtherCores:  of(func(s Sample) float64 { return s.OtherCores }),
 		Stolen:      of(func(s Sample) float64 { return s.Stolen }),
+		KeyBytes:    of(func(s Sample) float64 { return s.KeyBytes }),
 	}
 }
 
