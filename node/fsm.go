@@ -180,7 +180,7 @@ func (f *fsm) await(ctx context.Context, index uint64) error {
 type snapshot struct{ view *kv.View }
 
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := s.view.WriteTo(sink); err != nil {
+	if _, err := s.view.WriteTo(paced(sink)); err != nil {
 		return fmt.Errorf("write snapshot %s: %w", sink.ID(), errors.Join(err, sink.Cancel()))
 	}
 	if err := sink.Close(); err != nil {

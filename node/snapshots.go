@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,6 +35,9 @@ type snapshotStore struct {
 	dir   string // the data directory
 	path  string
 	bad   atomic.Pointer[error] // why the last one could not be opened
+
+	stop     chan struct{} // closed when no more is to be written
+	stopOnce sync.Once
 }
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
@@ -41,7 +45,7 @@ var _ raft.SnapshotStore = (*snapshotStore)(nil)
 // openSnapshots opens the store, removes what was left half, and looks at the
 // meta data of all snapshots.
 func openSnapshots(dir string, retain int, log hclog.Logger) (*snapshotStore, error) {
-	s := &snapshotStore{dir: dir, path: filepath.Join(dir, snapshotsDir)}
+	s := &snapshotStore{dir: dir, path: filepath.Join(dir, snapshotsDir), stop: make(chan struct{})}
 	if err := s.removeHalf("*"); err != nil {
 		return nil, err
 	}

@@ -49,49 +49,23 @@ func (s *snapshotStore) removeHalf(pattern string) error {
 	return nil
 }
 
-// syncBytes is how much of a snapshot is written before it is brought to disk. The
-// log is on the same disk: what waits in memory, hundreds of MB at the end of a large
-// snapshot, goes out all at once with somebody's fsync, and writes to the log wait
-// for all of it.
-const syncBytes = 4 << 20
-
 // snapshotSink writes one snapshot.
 type snapshotSink struct {
 	raft.SnapshotSink
-	store    *snapshotStore
-	state    *os.File // the file that raft writes, to bring it to disk; nil before that
-	unsynced int      // bytes since it was
+	store *snapshotStore
+	state *os.File // the file that raft writes, for settle; nil before that
 }
 
 // Write implements raft.SnapshotSink.
 func (s *snapshotSink) Write(b []byte) (int, error) {
-	n, err := s.SnapshotSink.Write(b)
-	if s.unsynced += n; err == nil && s.unsynced >= syncBytes {
-		err = s.sync()
+	if s.store.stopped() {
+		return 0, errSnapshotStopped
 	}
+	n, err := s.SnapshotSink.Write(b)
 	if err != nil {
 		err = s.store.explain(err)
 	}
 	return n, err
-}
-
-// sync has what was written so far on disk.
-func (s *snapshotSink) sync() (err error) {
-	if s.state == nil {
-		if s.state, err = os.Open(filepath.Join(s.store.path, s.ID()+halfSnapshot, snapshotState)); err != nil {
-			return err
-		}
-	}
-	s.unsynced = 0
-	return syncData(s.state)
-}
-
-// release closes what sync has opened.
-func (s *snapshotSink) release() {
-	if s.state != nil {
-		_ = s.state.Close() // it was only read
-		s.state = nil
-	}
 }
 
 // Close implements raft.SnapshotSink.
