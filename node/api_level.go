@@ -44,7 +44,9 @@ func readOptions(h *fasthttp.RequestHeader, query []byte) (o ReadOptions, err er
 
 func parseOptions(level, age []byte) (o ReadOptions, err error) {
 	if len(level) > 0 {
-		if o.Level, err = ParseLevel(string(level)); err != nil {
+		known := false
+		if o.Level, known = levelNames[string(level)]; !known {
+			_, err = ParseLevel(string(level))
 			return o, fmt.Errorf("%w: %w", ErrBadInput, err)
 		}
 	}

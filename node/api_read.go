@@ -43,7 +43,8 @@ func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
 		return
 	}
 	ctx.SetContentType(jsonType)
-	ctx.Response.SetBodyRaw(appendValueJSON(nil, v.Value))
+	body := ctx.Response.SwapBody(nil) // the response's own, so that none is allocated
+	ctx.Response.SwapBody(appendValueJSON(body[:0], v.Value))
 }
 
 // matchesAny compares weakly (RFC 9110, 13.1.2). A header that is not a list of

@@ -96,7 +96,7 @@ func (f *follower) executes(index uint64) {
 func (f *follower) has(want map[string]bool) {
 	f.t.Helper()
 	for key, want := range want {
-		if _, found, _ := f.f.get(key); found != want {
+		if _, found, _ := f.f.get([]byte(key)); found != want {
 			f.t.Errorf("%q: there %v, want %v", key, found, want)
 		}
 	}

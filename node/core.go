@@ -22,7 +22,7 @@ type core struct {
 	trans     *transport
 	fsm       *fsm
 	store     *logStore
-	snapshots raft.SnapshotStore
+	snapshots *snapshotStore
 	proposer  *proposer
 	once      sync.Once
 	err       error
@@ -194,6 +194,7 @@ func (c *core) close(limit time.Duration) error {
 }
 
 func (c *core) end() error {
+	c.snapshots.abandon() // raft waits for one that is under way
 	err := c.raft.Shutdown().Error()
 	c.proposer.abandon() // raft answers nothing any more
 	c.proposer.wg.Wait() // what it has proposed is in nobody's hands before the store goes

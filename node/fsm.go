@@ -18,7 +18,7 @@ import (
 type fsm struct {
 	fatal func(error)
 
-	mu      sync.RWMutex // held for writing only while a batch is applied
+	mu      sync.RWMutex // held for writing only while one entry is applied
 	machine *kv.Machine
 	broken  error // an entry could not be read: the state must not go on from here
 
@@ -50,21 +50,26 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		(*before)()
 	}
 	out := make([]any, len(logs))
-	f.mu.Lock()
 	for i, l := range logs {
-		switch {
-		case f.broken != nil:
-			out[i] = applied{err: f.broken}
-		case l.Type != raft.LogCommand:
-			f.machine.Advance(l.Index, l.Term)
-		default:
-			out[i] = f.applyEntry(l)
-		}
+		out[i] = f.applyLog(l)
 	}
-	index, term := f.machine.Index(), f.machine.Term()
-	f.mu.Unlock()
-	f.publish(index, term)
+	f.publish(f.machine.Index(), f.machine.Term())
 	return out
+}
+
+// applyLog applies one entry. Reads wait for no more than that: a batch may hold
+// many, and each leaves a state that may be seen.
+func (f *fsm) applyLog(l *raft.Log) any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.broken != nil:
+		return applied{err: f.broken}
+	case l.Type != raft.LogCommand:
+		f.machine.Advance(l.Index, l.Term)
+		return nil
+	}
+	return f.applyEntry(l)
 }
 
 func (f *fsm) applyEntry(l *raft.Log) applied {
@@ -115,11 +120,19 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 }
 
 // get returns a key's item and the index of the state that it was read from.
-func (f *fsm) get(key string) (kv.Item, bool, uint64) {
+func (f *fsm) get(key []byte) (kv.Item, bool, uint64) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	it, ok := f.machine.Get(key)
 	return it, ok, f.machine.Index()
+}
+
+// items are the keys and their items as they are now, to be read for as long as it
+// takes: nobody waits for that.
+func (f *fsm) items() kv.Items {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.machine.Items()
 }
 
 func (f *fsm) len() int {
@@ -167,7 +180,7 @@ func (f *fsm) await(ctx context.Context, index uint64) error {
 type snapshot struct{ view *kv.View }
 
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := s.view.WriteTo(sink); err != nil {
+	if _, err := s.view.WriteTo(paced(sink)); err != nil {
 		return fmt.Errorf("write snapshot %s: %w", sink.ID(), errors.Join(err, sink.Cancel()))
 	}
 	if err := sink.Close(); err != nil {

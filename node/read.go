@@ -32,43 +32,77 @@ func (n *Node) Get(ctx context.Context, key []byte, o ReadOptions) (Value, error
 	if err := checkKey(key); err != nil {
 		return Value{}, err
 	}
-	var v Value
-	err := n.read(ctx, o, func(f *fsm) {
-		it, ok, index := f.get(string(key))
-		v = Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}
-	})
+	began := time.Now()
+	c, level, err := n.beginRead(ctx, o)
+	switch {
+	case err != nil:
+		return Value{}, err
+	case n.atOnce(level, o, began): // by far the most reads that are so ask for one key; nothing is allocated for them
+		return c.fsm.value(key), nil
+	}
+	return n.getNew(ctx, c, level, key)
+}
+
+// getNew is Get of a state that has to be brought up to date.
+func (n *Node) getNew(ctx context.Context, c *core, level Level, key []byte) (v Value, err error) {
+	err = n.readNew(ctx, c, level, func(f *fsm) { v = f.value(key) })
 	if err != nil {
 		return Value{}, err
 	}
 	return v, nil
 }
 
+// value is what Get finds now.
+func (f *fsm) value(key []byte) Value {
+	it, ok, index := f.get(key)
+	return Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}
+}
+
 // read lets look see a state that is new enough for o. It may call look twice, and
 // then the second look counts.
 func (n *Node) read(ctx context.Context, o ReadOptions, look func(*fsm)) error {
 	began := time.Now()
+	c, level, err := n.beginRead(ctx, o)
+	switch {
+	case err != nil:
+		return err
+	case n.atOnce(level, o, began):
+		look(c.fsm)
+		return nil
+	}
+	return n.readNew(ctx, c, level, look)
+}
+
+// beginRead waits for the least index that a read asks for, and returns its level.
+func (n *Node) beginRead(ctx context.Context, o ReadOptions) (*core, Level, error) {
 	c := n.core.Load()
 	if c == nil {
-		return ErrStarting
+		return nil, 0, ErrStarting
 	}
 	level, err := n.level(o.Level)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	if c.fsm.index.Load() < o.MinIndex {
 		if c.raft.State() != raft.Leader {
 			n.asks.join() // not waited for: the leader's answer tells raft here what is committed, before its next append does
 		}
 		if err := n.awaitIndex(ctx, c, o.MinIndex); err != nil {
-			return err
+			return nil, 0, err
 		}
 	}
 	n.counters.reads.Add(1)
-	switch {
-	case level == Eventual && (o.MaxStaleness == 0 || n.fresh.covers(began.Add(-o.MaxStaleness))), staleReads():
-		look(c.fsm)
-		return nil
-	case level == Lease && n.leased(ctx, c, look):
+	return c, level, nil
+}
+
+// atOnce says whether a read that began then may see this node's state as it is.
+func (n *Node) atOnce(level Level, o ReadOptions, began time.Time) bool {
+	return level == Eventual && (o.MaxStaleness == 0 || n.fresh.covers(began.Add(-o.MaxStaleness))) || staleReads()
+}
+
+// readNew is read of a state that has to be brought up to date.
+func (n *Node) readNew(ctx context.Context, c *core, level Level, look func(*fsm)) error {
+	if level == Lease && n.leased(ctx, c, look) {
 		n.counters.leased.Add(1)
 		return nil
 	}

@@ -71,19 +71,17 @@ func (r *Range) check() error {
 	return nil
 }
 
-// scan collects a page. The lock is held for the keys to be passed, not for their
-// values to be copied: those are never changed.
+// scan collects a page. Its keys and values are those in memory, which are never
+// changed.
 func (f *fsm) scan(prefix, start string, limit int, p *Page) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	p.Items, p.Next = p.Items[:0], nil
-	next, more := f.machine.Scan(prefix, start, limit, maxPageBytes, func(key string, it kv.Item) {
+	items := f.items()
+	p.Items, p.Next, p.Index = p.Items[:0], nil, items.Index()
+	next, more := items.Scan(prefix, start, limit, maxPageBytes, func(key string, it kv.Item) {
 		p.Items = append(p.Items, Item{Key: key, Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes})
 	})
 	if more {
 		p.Next = []byte(next)
 	}
-	p.Index = f.machine.Index()
 }
 
 // GetMany reads keys, at most MaxReadKeys, from one state: the values, one for each
@@ -92,13 +90,9 @@ func (n *Node) GetMany(ctx context.Context, keys [][]byte, o ReadOptions) ([]Val
 	if err := checkKeys(keys); err != nil {
 		return nil, 0, err
 	}
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = string(key)
-	}
 	values := make([]Value, len(keys))
 	var index uint64
-	if err := n.read(ctx, o, func(f *fsm) { index = f.getMany(names, values) }); err != nil {
+	if err := n.read(ctx, o, func(f *fsm) { index = f.getMany(keys, values) }); err != nil {
 		return nil, 0, err
 	}
 	return values, index, nil
@@ -119,12 +113,11 @@ func checkKeys(keys [][]byte) error {
 	return nil
 }
 
-func (f *fsm) getMany(keys []string, values []Value) (index uint64) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	index = f.machine.Index()
+func (f *fsm) getMany(keys [][]byte, values []Value) (index uint64) {
+	items := f.items()
+	index = items.Index()
 	for i, key := range keys {
-		it, ok := f.machine.Get(key)
+		it, ok := items.Get(key)
 		values[i] = Value{Value: it.Value, ETag: ETag(it.Rev), Writes: it.Writes, Found: ok, Index: index}
 	}
 	return index

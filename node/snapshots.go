@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -35,6 +36,9 @@ type snapshotStore struct {
 	dir   string // the data directory
 	path  string
 	bad   atomic.Pointer[error] // why the last one could not be opened
+
+	stop     chan struct{} // closed when no more is to be written
+	stopOnce sync.Once
 }
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)
@@ -43,7 +47,7 @@ var _ raft.SnapshotStore = (*snapshotStore)(nil)
 // meta data of all snapshots. raft removes old ones file by file: one that lacks its
 // meta data behind a newer one was being removed when the node ended.
 func openSnapshots(dir string, retain int, log hclog.Logger) (*snapshotStore, error) {
-	s := &snapshotStore{dir: dir, path: filepath.Join(dir, snapshotsDir)}
+	s := &snapshotStore{dir: dir, path: filepath.Join(dir, snapshotsDir), stop: make(chan struct{})}
 	if err := s.removeHalf("*"); err != nil {
 		return nil, err
 	}

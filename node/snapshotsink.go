@@ -53,10 +53,14 @@ func (s *snapshotStore) removeHalf(pattern string) error {
 type snapshotSink struct {
 	raft.SnapshotSink
 	store *snapshotStore
+	state *os.File // the file that raft writes, for settle; nil before that
 }
 
 // Write implements raft.SnapshotSink.
 func (s *snapshotSink) Write(b []byte) (int, error) {
+	if s.store.stopped() {
+		return 0, errSnapshotStopped
+	}
 	n, err := s.SnapshotSink.Write(b)
 	if err != nil {
 		err = s.store.explain(err)
@@ -66,6 +70,7 @@ func (s *snapshotSink) Write(b []byte) (int, error) {
 
 // Close implements raft.SnapshotSink.
 func (s *snapshotSink) Close() error {
+	s.release()
 	err := s.SnapshotSink.Close()
 	if err == nil {
 		return nil
@@ -76,6 +81,7 @@ func (s *snapshotSink) Close() error {
 // Cancel implements raft.SnapshotSink. raft's own removes nothing where the disk is
 // full, since it first writes out what it still holds.
 func (s *snapshotSink) Cancel() error {
+	s.release()
 	_ = s.SnapshotSink.Cancel()
 	return s.store.removeHalf(s.ID())
 }

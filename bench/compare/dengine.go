@@ -96,7 +96,9 @@ func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process
 }
 
 // writes has n writes in flight at the leader.
-func (d *dengine) writes(t harness.T, n int) keyed {
+func (d *dengine) writes(t harness.T, n int) keyed { return d.writesOf(t, n, value) }
+
+func (d *dengine) writesOf(t harness.T, n int, value string) keyed {
 	t.Helper()
 	return d.load(t, n, []*harness.Process{d.leader}, func(c *client, worker int) func() error {
 		next := pick(worker)

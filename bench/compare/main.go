@@ -40,6 +40,7 @@ type options struct {
 	redraw  bool
 	out     string
 	readme  string
+	keys    string
 }
 
 // longest is how many seconds a measurement may last: what is started for it is
@@ -48,13 +49,14 @@ const longest = int(harness.Patience / time.Second / 2)
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.IntVar(&o.seconds, "seconds", 0, "length of each measurement; 0: 5 of reads, 2 of proxies")
+	f.IntVar(&o.seconds, "seconds", 0, "length of each measurement; 0: 5 of reads and of many keys, 2 of proxies")
 	f.IntVar(&o.runs, "runs", 5, "rounds: everything is measured once in each, and the medians count")
 	f.StringVar(&o.only, "only", "", "what to measure, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail where a ratio or a figure is not as promised")
 	f.BoolVar(&o.redraw, "redraw", false, "measure nothing: write the sections of the README again, from the results that are there")
 	f.StringVar(&o.out, "out", filepath.Join("bench", "results"), "folder for the results")
 	f.StringVar(&o.readme, "readme", filepath.Join("bench", "README.md"), "file with a section for each part; rewritten where a part was measured whole")
+	f.StringVar(&o.keys, "keys", scaleSizes, "how many keys there are in what is measured of many, with commas")
 	if err := benchmark.ParseFlags(f, args, stderr); err != nil {
 		return o, err
 	}
@@ -77,7 +79,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return nil, err
 		}
-		chosen, err := choose(o.only, parts())
+		sizes, err := parseSizes(o.keys)
+		if err != nil {
+			return nil, err
+		}
+		chosen, err := choose(o.only, parts(sizes))
 		return func(p *harness.Program) error {
 			debug.SetGCPercent(moreGarbage)
 			return all(p, o, chosen, stdout)
@@ -125,6 +131,9 @@ func (o options) command() string {
 	out += fmt.Sprintf(" RUNS=%d", o.runs)
 	if o.only != "" {
 		out += " ONLY=" + o.only
+	}
+	if o.keys != "" && o.keys != scaleSizes {
+		out += " KEYS=" + o.keys
 	}
 	return out
 }

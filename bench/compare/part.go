@@ -28,8 +28,9 @@ type part struct {
 	tables func(benchmark.Result) string
 }
 
-// parts are all of them, in the order in which they are measured.
-func parts() []part { return []part{readPart(), proxyPart()} }
+// parts are all of them, in the order in which they are measured. sizes are how many
+// keys there are in what is measured of many.
+func parts(sizes []int) []part { return []part{readPart(), proxyPart(), scalePart(sizes)} }
 
 // choose picks parts, or groups of them, that are named in a list with commas; all
 // for an empty list.

@@ -25,6 +25,8 @@ type Sample struct {
 	CPUMicros float64 `json:"cpu_us_per_request,omitempty"`
 	RSS       float64 `json:"rss_mib,omitempty"`
 
+	KeyBytes float64 `json:"bytes_per_key,omitempty"` // of memory, beside the key and the value
+
 	Offered float64 `json:"offered_per_second,omitempty"` // requests, where they came at a fixed rate
 }
 
@@ -32,7 +34,7 @@ type Sample struct {
 func (s *Sample) floats() []*float64 {
 	return []*float64{
 		&s.PerSecond, &s.P50, &s.P99, &s.P999, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen,
-		&s.CPUMicros, &s.RSS, &s.Offered,
+		&s.CPUMicros, &s.RSS, &s.Offered, &s.KeyBytes,
 	}
 }
 
@@ -56,6 +58,9 @@ func (s Sample) With(u Use) Sample {
 // String is for people who wait.
 func (s Sample) String() string {
 	cores := fmt.Sprintf("cores: load %.2f, servers %.2f, others %.2f", s.LoadCores, s.ServerCores, s.OtherCores)
+	if s.KeyBytes != 0 {
+		return fmt.Sprintf("%.1f B a key", s.KeyBytes)
+	}
 	if s.Requests == 0 {
 		return cores
 	}
@@ -86,6 +91,7 @@ const (
 	P999        Figure = "p99.9 ms"
 	Max         Figure = "max ms"
 	ServerCores Figure = "server cores"
+	KeyBytes    Figure = "memory B/key"
 	PerCPU      Figure = "requests/CPU s" // a second of CPU time, of load and servers together
 	CPUMicros   Figure = "CPU µs/request"
 	RSS         Figure = "RSS MiB"
@@ -106,6 +112,8 @@ func (s Sample) get(f Figure) float64 {
 		return s.Max
 	case ServerCores:
 		return s.ServerCores
+	case KeyBytes:
+		return s.KeyBytes
 	case PerCPU:
 		return s.PerSecond / (s.LoadCores + s.ServerCores)
 	case CPUMicros:

@@ -74,7 +74,7 @@ func (s *story) want(c kv.Command, status kv.Status, replayed bool) kv.Result {
 
 func (s *story) holds(key, value string) {
 	s.t.Helper()
-	if it, _ := s.m.Get(key); string(it.Value) != value {
+	if it, _ := s.m.Get([]byte(key)); string(it.Value) != value {
 		s.t.Errorf("%s is %q, want %q", key, it.Value, value)
 	}
 }
@@ -148,7 +148,7 @@ func TestNumbersComeInAnyOrder(t *testing.T) {
 		seen[n] = true
 	}
 	for n := range seen {
-		if it, _ := s.m.Get(fmt.Sprint(n)); it.Writes != 1 {
+		if it, _ := s.m.Get(fmt.Append(nil, n)); it.Writes != 1 {
 			t.Errorf("number %d was executed %d times", n, it.Writes)
 		}
 	}

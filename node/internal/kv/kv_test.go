@@ -77,7 +77,7 @@ func TestConditions(t *testing.T) {
 		if got != step.want {
 			t.Errorf("step %d: got %+v, want %+v", i, got, step.want)
 		}
-		it, ok := m.Get("a")
+		it, ok := m.Get([]byte("a"))
 		if then := string(it.Value); (ok && then != step.then) || (!ok && step.then != "-") {
 			t.Errorf("step %d: value %q (%v), want %q", i, then, ok, step.then)
 		}
@@ -90,7 +90,7 @@ func TestApplyKeepsCopies(t *testing.T) {
 	c := put("key", "value")
 	apply(m, c)
 	c.Key[0], c.Value[0] = 'X', 'X'
-	if it, ok := m.Get("key"); !ok || string(it.Value) != "value" {
+	if it, ok := m.Get([]byte("key")); !ok || string(it.Value) != "value" {
 		t.Errorf("the caller's buffer shows through: %q %v", it.Value, ok)
 	}
 }

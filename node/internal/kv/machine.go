@@ -47,7 +47,7 @@ type Result struct {
 // has been applied. The zero value is the state before the first entry.
 type Machine struct {
 	numbers
-	items    btree.Map[string, Item]
+	items    tree
 	sessions btree.Map[string, session] // by id
 	answers  btree.Map[string, Result]  // by answerKey
 	keys     keyTable
@@ -75,7 +75,7 @@ func (m *Machine) Index() uint64 { return m.index }
 func (m *Machine) Term() uint64 { return m.term }
 
 // Len is the number of keys.
-func (m *Machine) Len() int { return m.items.Len() }
+func (m *Machine) Len() int { return m.items.count }
 
 // Usage is how much is kept of the identities of writes, what is over and not
 // swept yet included.
@@ -92,7 +92,7 @@ func (m *Machine) Usage() Usage {
 }
 
 // Get returns a key's item. The value must not be changed.
-func (m *Machine) Get(key string) (Item, bool) { return m.items.Get(key) }
+func (m *Machine) Get(key []byte) (Item, bool) { return m.items.item(key) }
 
 // Advance notes an entry that holds no command, such as a configuration.
 func (m *Machine) Advance(index, term uint64) { m.index, m.term = index, term }
@@ -135,16 +135,16 @@ func (m *Machine) apply(c *Command) Result {
 // write executes a put or a delete.
 func (m *Machine) write(c *Command) Result {
 	m.rev++
-	old, found := m.items.Get(string(c.Key))
+	old, found := m.items.item(c.Key)
 	if !c.Cond.holds(old, found) {
 		return Result{Status: StatusPrecondition, Rev: old.Rev, Writes: old.Writes, Found: found, Index: m.index}
 	}
 	res := Result{Rev: m.rev, Writes: old.Writes + 1, Found: found, Index: m.index}
 	if c.Op == OpDelete {
-		m.items.Delete(string(c.Key))
+		m.items.delete(c.Key)
 		return res
 	}
-	m.items.Set(string(c.Key), Item{Value: slices.Clone(c.Value), Rev: m.rev, Writes: res.Writes})
+	m.items.set(newRec(c.Key, c.Value, m.rev, res.Writes))
 	return res
 }
 
@@ -166,10 +166,10 @@ func (c Condition) holds(it Item, found bool) bool {
 }
 
 // View returns the state as it is now, in constant time. The Machine may go on.
-// It is a write as far as locks go: the trees are marked as shared.
+// It is a write as far as locks go; Items is not.
 func (m *Machine) View() *View {
 	return &View{
-		numbers: m.numbers, items: m.items.Copy(),
+		numbers: m.numbers, items: m.items.view(),
 		sessions: m.sessions.Copy(), answers: m.answers.Copy(), records: m.keys.records.Copy(),
 	}
 }
@@ -177,7 +177,7 @@ func (m *Machine) View() *View {
 // View is the state at one log index.
 type View struct {
 	numbers
-	items    *btree.Map[string, Item]
+	items    version
 	sessions *btree.Map[string, session]
 	answers  *btree.Map[string, Result]
 	records  *btree.Map[uint64, record]

@@ -54,12 +54,15 @@ func ReadSnapshot(r io.Reader) (*Machine, error) {
 var errOrder = errors.New("it is out of order")
 
 func (m *Machine) readItem(sr *snapshotReader) error {
-	key := string(sr.field())
-	it := Item{Value: sr.field(), Rev: sr.number(), Writes: sr.number()}
-	if last, _, ok := m.items.Max(); ok && key <= last {
+	r := sr.rec()
+	if sr.err != nil {
+		return sr.err
+	}
+	if m.items.count > 0 && r.key() <= sr.last.key() {
 		return errOrder
 	}
-	m.items.Load(key, it)
+	sr.last = r
+	m.items.set(r)
 	return nil
 }
 
@@ -114,8 +117,23 @@ func (m *Machine) readRecord(sr *snapshotReader) error {
 
 // snapshotReader reads fields until one fails; err is why.
 type snapshotReader struct {
-	br  *bufio.Reader
-	err error
+	br   *bufio.Reader
+	last rec // the last key's
+	err  error
+}
+
+// rec reads a record: at once where the buffer holds the whole of it in the one
+// encoding that it should have, else field by field.
+func (sr *snapshotReader) rec() rec {
+	ahead, _ := sr.br.Peek(sr.br.Buffered())
+	if n := recLen(ahead); n > 0 {
+		r := rec(ahead[:n])
+		_, sr.err = sr.br.Discard(n)
+		return r
+	}
+	key, value := sr.field(), sr.field()
+	rev, writes := sr.number(), sr.number()
+	return newRec(key, value, rev, writes)
 }
 
 func (sr *snapshotReader) full(b []byte) {

@@ -12,7 +12,7 @@ import (
 
 // scanned is what a scan visited, as "key=value", and what it left over.
 func scanned(m *kv.Machine, prefix, start string, limit, maxBytes int) (got []string, next string, more bool) {
-	next, more = m.Scan(prefix, start, limit, maxBytes, func(key string, it kv.Item) {
+	next, more = m.Items().Scan(prefix, start, limit, maxBytes, func(key string, it kv.Item) {
 		got = append(got, key+"="+string(it.Value))
 	})
 	return got, next, more

@@ -32,14 +32,11 @@ func (v *View) WriteTo(w io.Writer) (int64, error) {
 	for _, p := range v.numbers.fields() {
 		b = binary.AppendUvarint(b, *p)
 	}
-	for _, n := range []int{v.items.Len(), v.sessions.Len(), v.answers.Len(), v.records.Len()} {
+	for _, n := range []int{v.items.count, v.sessions.Len(), v.answers.Len(), v.records.Len()} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	sw.write(b)
-	writeAll(&sw, v.items, func(b []byte, key string, it Item) []byte {
-		b = append(binary.AppendUvarint(b, uint64(len(key))), key...)
-		return appendNumbers(appendBytes(b, it.Value), it.Rev, it.Writes)
-	})
+	v.items.ascend("", func(r rec) bool { return sw.note(sw.w.WriteString(string(r))) })
 	writeAll(&sw, v.sessions, func(b []byte, id string, s session) []byte {
 		return appendNumbers(append(b, id...), s.used, s.acked)
 	})
@@ -71,20 +68,19 @@ func writeAll[K uint64 | string, V any](sw *snapshotWriter, tree *btree.Map[K, V
 	})
 }
 
-// snapshotWriter counts what it writes; after an error it writes no more.
+// snapshotWriter counts what it writes.
 type snapshotWriter struct {
 	w     *bufio.Writer
 	total int64
 	err   error
 }
 
-func (sw *snapshotWriter) write(b []byte) (ok bool) {
-	if sw.err == nil {
-		var n int
-		n, sw.err = sw.w.Write(b)
-		sw.total += int64(n)
-	}
-	return sw.err == nil
+func (sw *snapshotWriter) write(b []byte) (ok bool) { return sw.note(sw.w.Write(b)) }
+
+// note counts what was written; bufio.Writer gives its first error again and again.
+func (sw *snapshotWriter) note(n int, err error) (ok bool) {
+	sw.total, sw.err = sw.total+int64(n), err
+	return err == nil
 }
 
 func (sw *snapshotWriter) done() (int64, error) {
