@@ -18,6 +18,7 @@ func FuzzPlan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, nodes, offset int, balancer, dir, arg string) {
 		cfg := DefaultConfig()
 		cfg.Nodes, cfg.PortOffset, cfg.Balancer, cfg.NodeArgs, cfg.Socket = nodes, offset, Balancer(balancer), []string{arg}, "/s"
+		dir = "/the-folder" + dir // what a configuration holds of it is not there by chance
 		p, err := NewPlan(cfg, dir, Programs{Node: "n", Balancer: "b"})
 		if err != nil {
 			return

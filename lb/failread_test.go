@@ -157,7 +157,9 @@ func TestElectionPutsNobodyAside(t *testing.T) {
 			ctx.SetBodyString(n.id)
 		})
 	}
-	p := k.start(t, config(k.nodes...)) // an attempt may take a second
+	cfg := config(k.nodes...)
+	cfg.ReadAttemptTimeout = 3 * time.Second // longer than it takes to hear that nobody can serve
+	p := k.start(t, cfg)
 	var answers []<-chan reply
 	for range 3 {
 		answers = append(answers, async(client(t), "GET", p.url("/kv/a"), ""))

@@ -29,7 +29,7 @@ func run(t *testing.T, c *harness.Cluster, s Setup) Row {
 	row := Run(t, c, s)
 	t.Logf("%+v", row)
 	// Busy machines do less: this only says that there was a load.
-	if least := int(float64(s.Load.PerSecond) / 3 * min(1, s.Lasts.Seconds()/6)); row.Operations < least || row.Reads == 0 || row.Reads == row.Operations || row.Faults == 0 {
+	if least := int(float64(s.Load.PerSecond) / 10 * min(1, s.Lasts.Seconds()/6)); row.Operations < least || row.Reads == 0 || row.Reads == row.Operations || row.Faults == 0 {
 		t.Errorf("no load to speak of, at least %d operations were wanted: %+v", least, row)
 	}
 	return row
