@@ -121,6 +121,39 @@ func TestSnapshotIsAbandoned(t *testing.T) {
 	}
 }
 
+// A snapshot that takes so long that the leader sends a newer one meanwhile is never
+// raft's last: not before its end, and not between that and raft's taking note of it.
+func TestSnapshotIsOvertaken(t *testing.T) {
+	t.Parallel()
+	for _, ended := range []bool{false, true} {
+		store, sink := openSink(t)
+		if ended {
+			if err := sink.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		newer, err := store.Create(raft.SnapshotVersionMax, 8, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := newer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := sink.Close(); !errors.Is(err, errSnapshotOvertaken) {
+			t.Errorf("ended %v: raft takes it for its last: %v", ended, err)
+		}
+		if err := newer.Close(); err != nil {
+			t.Errorf("the newer one: %v", err)
+		}
+		if index, err := store.newest(); index != 8 || err != nil {
+			t.Errorf("ended %v: the newest is at %d, %v", ended, index, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(store.path, "*"+halfSnapshot)); len(left) != 0 || err != nil {
+			t.Errorf("ended %v: %q is left, %v", ended, left, err)
+		}
+	}
+}
+
 func openSink(t *testing.T) (*snapshotStore, raft.SnapshotSink) {
 	t.Helper()
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if err != nil {
 		return nil, errors.Join(s.explain(err), s.removeHalf(fmt.Sprintf("%d-%d-*", term, index)))
 	}
-	sink := &snapshotSink{SnapshotSink: files, store: s}
+	sink := &snapshotSink{SnapshotSink: files, store: s, index: index}
 	_, err = sink.Write(snapshotHead(raft.SnapshotMeta{
 		Version: version, ID: sink.ID(), Index: index, Term: term, Configuration: members, ConfigurationIndex: membersIndex,
 	}))
@@ -49,10 +49,17 @@ func (s *snapshotStore) removeHalf(pattern string) error {
 	return nil
 }
 
+// errSnapshotOvertaken ends a snapshot during which the leader has sent a newer one.
+// raft v1.7.3 would take the older one for its last all the same, and where its log
+// is empty, that for the end of its log: it would vote for a candidate that lacks
+// what it has acknowledged.
+var errSnapshotOvertaken = errors.New("a newer snapshot has come meanwhile: this one is not needed")
+
 // snapshotSink writes one snapshot.
 type snapshotSink struct {
 	raft.SnapshotSink
 	store *snapshotStore
+	index uint64
 	state *os.File // the file that raft writes, for settle; nil before that
 }
 
@@ -68,11 +75,18 @@ func (s *snapshotSink) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close implements raft.SnapshotSink.
+// Close implements raft.SnapshotSink. raft calls it again right before it takes the
+// snapshot for its last.
 func (s *snapshotSink) Close() error {
+	names, err := s.store.names()
+	if err == nil && len(names) > 0 && names[0].index > s.index {
+		err = errSnapshotOvertaken
+	}
+	if err != nil {
+		return errors.Join(err, s.Cancel())
+	}
 	s.release()
-	err := s.SnapshotSink.Close()
-	if err == nil {
+	if err = s.SnapshotSink.Close(); err == nil {
 		return nil
 	}
 	return errors.Join(s.store.explain(err), s.store.removeHalf(s.ID()))

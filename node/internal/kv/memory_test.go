@@ -36,6 +36,43 @@ func TestMemoryPerKey(t *testing.T) {
 	runtime.KeepAlive(m) // else it would count as room that was won
 }
 
+// What a key had is let go when it is written again or deleted, however the pages came
+// to be: a page that was split must not go on holding what the other half had. (Nothing
+// runs beside this test.)
+func TestOldValuesAreLetGo(t *testing.T) {
+	const keys, most = 100_000, 64
+	for _, c := range []struct {
+		name     string
+		restored bool
+		number   func(i int) int
+	}{
+		{"written in order", false, func(i int) int { return i }},
+		{"written in any order", false, func(i int) int { return i * 7919 % keys }},
+		{"restored", true, func(i int) int { return i }},
+	} {
+		before := live()
+		m := new(kv.Machine)
+		if load(m, keys, c.number); c.restored {
+			m = restored(t, m)
+		}
+		check := func(what string, left int) {
+			t.Helper()
+			if beyond := (live()-before)/keys - float64(left); beyond > most {
+				t.Errorf("%s, then %s: %.0f B a key beside key and value, want at most %d", c.name, what, beyond, most)
+			}
+		}
+		load(m, keys, c.number)
+		check("overwritten", len(scaleKey(nil, 0))+scaleValue)
+		for i := range keys {
+			if i%64 != 0 { // a key in every page stays
+				apply(m, kv.Command{Op: kv.OpDelete, Key: scaleKey(nil, i)})
+			}
+		}
+		check("deleted", (len(scaleKey(nil, 0))+scaleValue)/64)
+		runtime.KeepAlive(m)
+	}
+}
+
 // Reading a key allocates nothing, however long the key is.
 func TestGetAllocatesNothing(t *testing.T) {
 	m, long := new(kv.Machine), strings.Repeat("long", 500)
