@@ -180,10 +180,11 @@ func (l *lane) body(r *ride) error {
 	return nil
 }
 
+// oldest is the read that the next answer is for; nil: nothing was asked.
 func (l *lane) oldest() *ride {
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
-	if len(l.queue) == 0 {
+	if l.sent == 0 {
 		return nil
 	}
 	return l.queue[0]
@@ -227,7 +228,8 @@ func (l *lane) give(r *ride, waited bool) (err error) {
 func (l *lane) tick(now time.Time) bool {
 	s := l.of
 	s.mu.Lock()
-	late := len(l.queue) > 0 && now.Sub(l.queue[0].since) > s.late()
+	// What was not sent yet waits for this machine, not for the backend.
+	late := l.sent > 0 && now.Sub(l.queue[0].since) > s.late()
 	if l.served != l.seen || len(l.queue) > 0 {
 		l.seen, l.idle = l.served, 0
 	} else {
