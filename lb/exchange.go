@@ -53,8 +53,8 @@ type exchange struct {
 	attempts int
 	timeouts int // attempts of a read that took too long
 	holds    int
-	began    time.Time // the last attempt of a read
-	answers  uint64    // that its backend had given before
+	began    time.Time // the last attempt
+	answers  uint64    // that the backend of a read had given before
 	// strained: the last attempt broke, or timed out, after it was sent.
 	strained bool
 	minIndex uint64 // that a read asks for; 0: none
@@ -119,7 +119,7 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 			return a
 		}
 	}
-	connectBy := time.Now().Add(x.set.cfg.ConnectTimeout)
+	connectBy := x.began.Add(x.set.cfg.ConnectTimeout)
 	if by.Before(connectBy) {
 		connectBy = by
 	}

@@ -71,7 +71,8 @@ func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle
 func (f *front) newGeneration(l edge.Limits) *generation {
 	srv := edge.NewServer(l, f.log, f.handle, stampOutcome)
 	srv.StreamRequestBody = true
-	srv.Concurrency = 1 << 20 // the front counts for itself, and says so when it refuses
+	srv.LazyRequestTime = true // nobody asks for it
+	srv.Concurrency = 1 << 20  // the front counts for itself, and says so when it refuses
 	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
 		// What would be refused for its length is refused before it is sent.
 		if ctx.Request.Header.ContentLength() > l.BodyBytes {
@@ -83,10 +84,13 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 	received := srv.HeaderReceived
 	srv.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		cfg := received(h)
-		if h.ContentLength() > l.BodyBytes {
+		switch n := h.ContentLength(); {
+		case n > l.BodyBytes:
 			// The server reads the first bytes of a body before anyone may look
 			// at the request; one is enough of what will be refused.
 			cfg.MaxRequestBodySize = 1
+		case n == 0 || n == framingNone:
+			cfg.ReadTimeout = 0 // nothing is left to be read: the deadline may stay as it is
 		}
 		return cfg
 	}

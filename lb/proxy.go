@@ -186,6 +186,9 @@ func (b *Balancer) judge(x *exchange, a attempt) verdict {
 		identity: x.session != nil, doubt: x.doubt,
 	}
 	x.doubt = s.inDoubt()
+	if s.stands() {
+		return verdictAnswer
+	}
 	if x.doubt && !s.doubt {
 		b.doubts.Add(1)
 	}
@@ -213,6 +216,7 @@ func (b *Balancer) triesEnd(x *exchange, a attempt) time.Time {
 // waited for. Once it has waited for as many as there are, it takes its time.
 func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	now, cfg := time.Now(), &x.set.cfg
+	x.began = now
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
 		// One that can be asked for again is, once, while there is time to.
@@ -226,7 +230,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	}
 	x.tried = append(x.tried, be)
 	v := b.registry.view.Load()
-	x.began, x.answers, x.reign = now, be.sideline.visit(), v.reign
+	x.answers, x.reign = be.sideline.visit(), v.reign
 	if !x.movable() || x.timeouts >= len(v.Nodes)-1 {
 		return by
 	}
