@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// sendMost is how many bytes go into one system call: meanwhile it holds a processor
+// that nothing can take away.
+const sendMost = 128 << 10
+
 // socket reads and writes a TCP connection. Its system calls never wait, and so Go's
 // scheduler need not be told of them: that would cost a good part of what they do
 // themselves, and make the runtime move goroutines between threads for nothing. Who has
@@ -88,9 +92,9 @@ func receiveNow(fd uintptr, p []byte) (int, error) {
 	return n, err
 }
 
-// sendNow sends as much as there is room for, or EAGAIN. p is not empty.
+// sendNow sends as much as there is room for, up to sendMost, or EAGAIN. p is not empty.
 func sendNow(fd uintptr, p []byte) (int, error) {
-	return now(unix.SYS_SENDTO, fd, p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	return now(unix.SYS_SENDTO, fd, p[:min(len(p), sendMost)], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
 // now does a system call until no signal interrupts it.
