@@ -2,6 +2,7 @@ package lb
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -41,17 +42,23 @@ func (a *alarm) early(err error) bool {
 // reading belong to one goroutine at a time, and so do those for writing.
 type patient struct {
 	net.Conn
+	socket        *socket       // nil: it has none
+	io            io.ReadWriter // the socket, or Conn
 	reads, writes alarm
 }
 
 func newPatient(c net.Conn) *patient {
-	return &patient{Conn: c, reads: alarm{set: c.SetReadDeadline}, writes: alarm{set: c.SetWriteDeadline}}
+	p := &patient{Conn: c, io: c, socket: newSocket(c), reads: alarm{set: c.SetReadDeadline}, writes: alarm{set: c.SetWriteDeadline}}
+	if p.socket != nil {
+		p.io = p.socket
+	}
+	return p
 }
 
 // Read implements net.Conn.
 func (p *patient) Read(b []byte) (int, error) {
 	for {
-		n, err := p.Conn.Read(b)
+		n, err := p.io.Read(b)
 		if err == nil || n > 0 || !p.reads.early(err) {
 			return n, err
 		}
@@ -61,7 +68,7 @@ func (p *patient) Read(b []byte) (int, error) {
 // Write implements net.Conn.
 func (p *patient) Write(b []byte) (int, error) {
 	for total := 0; ; {
-		n, err := p.Conn.Write(b[total:])
+		n, err := p.io.Write(b[total:])
 		total += n
 		if err == nil || !p.writes.early(err) {
 			return total, err

@@ -70,3 +70,43 @@ func TestDeadlineThatIsTakenBackEndsNothing(t *testing.T) {
 		}
 	})
 }
+
+// What was set again when an earlier deadline passed is what later ones are compared with.
+func TestDeadlineThatWasSetAgainGivesWayToASoonerOne(t *testing.T) {
+	t.Parallel()
+	for name, later := range map[string]time.Duration{"a later one": 10 * time.Second, "none": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				defer ours.Close()
+				defer theirs.Close()
+				p, start := newPatient(ours), time.Now()
+				second := time.Time{}
+				if later > 0 {
+					second = start.Add(later)
+				}
+				if err := errors.Join(p.SetReadDeadline(start.Add(time.Second)), p.SetReadDeadline(second)); err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					time.Sleep(2 * time.Second) // of the bubble's time: the first one has passed
+					_, _ = theirs.Write([]byte("x"))
+				}()
+				if n, err := p.Read(make([]byte, 1)); n != 1 || err != nil {
+					t.Fatalf("%d bytes, %v", n, err)
+				}
+				if err := p.SetReadDeadline(start.Add(3 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(time.Minute, func() { _ = theirs.Close() }) // or it may never end
+				if _, err := p.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(start); took != 3*time.Second {
+					t.Errorf("it ended after %v", took)
+				}
+			})
+		})
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +27,6 @@ type upstream struct {
 	breakable atomic.Bool
 	broken    bool
 
-	raw   syscall.RawConn
 	check func(fd uintptr)
 	fds   [1]unix.PollFd
 	quiet bool // what check found
@@ -39,13 +37,8 @@ type upstream struct {
 func newUpstream(c net.Conn, bufferSize int) *upstream {
 	u := &upstream{patient: newPatient(c)}
 	u.r = bufio.NewReaderSize(u, bufferSize)
-	if sc, ok := c.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			u.raw = raw
-			u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
-			u.trade.step = u.trade.once
-		}
-	}
+	u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
+	u.trade.step = u.trade.once
 	return u
 }
 
@@ -64,11 +57,11 @@ func (u *upstream) fresh() bool {
 	if u.r.Buffered() > 0 {
 		return false
 	}
-	if u.raw == nil {
+	if u.socket == nil {
 		return true
 	}
 	u.quiet = false
-	if err := u.raw.Control(u.check); err != nil {
+	if err := u.socket.raw.Control(u.check); err != nil {
 		return false
 	}
 	return u.quiet
@@ -79,20 +72,13 @@ func (u *upstream) fresh() bool {
 // from one that has left, and HTTP gives it no reason to do so. Peeking at the
 // data would be blind behind pipelined bytes.
 func clientLeft(c net.Conn) bool {
-	if p, ok := c.(*patient); ok {
-		c = p.Conn
-	}
-	sc, ok := c.(syscall.Conn)
-	if !ok {
+	p, ok := c.(*patient)
+	if !ok || p.socket == nil {
 		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return true
 	}
 	var fds [1]unix.PollFd
 	left := true
-	if err := raw.Control(func(fd uintptr) { left = pollNow(&fds, fd, unix.POLLRDHUP) }); err != nil {
+	if err := p.socket.raw.Control(func(fd uintptr) { left = pollNow(&fds, fd, unix.POLLRDHUP) }); err != nil {
 		return true
 	}
 	return left

@@ -94,6 +94,13 @@ func (s situation) inDoubt() bool {
 	return s.class == classWrite && !s.attempt.echoes && (s.doubt || s.attempt.uncertain())
 }
 
+// stands says that the client gets this answer whatever else could be done: what
+// that is need not be found out.
+func (s situation) stands() bool {
+	a := s.attempt
+	return a.end == endAnswered && !a.expired && a.status != fasthttp.StatusServiceUnavailable && !s.inDoubt()
+}
+
 // replay waits for a leader that keeps identities, where that is allowed.
 func (s situation) replay() verdict {
 	if s.identity && s.whole && s.time {

@@ -529,3 +529,36 @@ func TestRosterKnowsANodeByAnyOfItsNames(t *testing.T) {
 		}
 	}
 }
+
+// An answer that stands is what would be decided with anything else at hand.
+func TestWhatStandsIsTheAnswer(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, c := range []class{classRead, classWrite} {
+		for end := endAnswered; end <= endFull; end++ {
+			for _, status := range []int{0, 101, 200, 304, 404, 409, 412, 500, 502, 503, 504} {
+				for m := markNone; m <= markUnknown; m++ {
+					for bits := range 1 << 8 {
+						bit := func(i int) bool { return bits>>i&1 == 1 }
+						s := situation{class: c, attempt: attempt{
+							end: end, sent: bit(0), status: status, mark: m, unready: bit(1), echoes: bit(2), expired: bit(3),
+						}, whole: bit(4), identity: bit(5), doubt: bit(6), waited: bit(7)}
+						if !s.stands() {
+							continue
+						}
+						n++
+						for i := range 4 {
+							s.others, s.time = i&1 == 1, i>>1 == 1
+							if got := decide(s); got != verdictAnswer {
+								t.Fatalf("%+v: %v", s, got)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("nothing stands")
+	}
+}

@@ -23,9 +23,6 @@ const (
 	earlyAnswer = 100 * time.Millisecond
 )
 
-// errLongBusy says that a backend has its share of exchanges that may last.
-var errLongBusy = errors.New("too many streams to the backend already")
-
 // exchange is one client's request on its way. It is used again for others.
 type exchange struct {
 	ctx *fasthttp.RequestCtx
@@ -53,8 +50,8 @@ type exchange struct {
 	attempts int
 	timeouts int // attempts of a read that took too long
 	holds    int
-	began    time.Time // the last attempt of a read
-	answers  uint64    // that its backend had given before
+	began    time.Time // the last attempt
+	answers  uint64    // that the backend of a read had given before
 	// strained: the last attempt broke, or timed out, after it was sent.
 	strained bool
 	minIndex uint64 // that a read asks for; 0: none
@@ -119,7 +116,7 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 			return a
 		}
 	}
-	connectBy := time.Now().Add(x.set.cfg.ConnectTimeout)
+	connectBy := x.began.Add(x.set.cfg.ConnectTimeout)
 	if by.Before(connectBy) {
 		connectBy = by
 	}
@@ -230,22 +227,4 @@ func (x *exchange) discard() []byte {
 	}
 	be.pool.put(u)
 	return body
-}
-
-// beginLong counts an exchange whose length the client decides. Such ones get at
-// most half of a backend's connections, so that the others find some.
-func (x *exchange) beginLong(be *backend) bool {
-	if be.long.Add(1) > int64(max(1, x.set.cfg.UpstreamConns/2)) {
-		be.long.Add(-1)
-		return false
-	}
-	x.long = be
-	return true
-}
-
-func (x *exchange) endLong() {
-	if x.long != nil {
-		x.long.long.Add(-1)
-		x.long = nil
-	}
 }

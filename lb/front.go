@@ -3,11 +3,7 @@ package lb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,14 +11,7 @@ import (
 	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
-
-// tooMany is the body of the answer to a connection over the limit.
-const tooMany = `{"error":"too_many_connections","message":"the balancer has all the connections it may have now: try later"}`
-
-// lingering bounds the refused connections that are still being read from.
-const lingering = 64
 
 // unusedGrace is how long, after the port was closed, a connection may take to
 // bring its first request.
@@ -71,7 +60,8 @@ func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle
 func (f *front) newGeneration(l edge.Limits) *generation {
 	srv := edge.NewServer(l, f.log, f.handle, stampOutcome)
 	srv.StreamRequestBody = true
-	srv.Concurrency = 1 << 20 // the front counts for itself, and says so when it refuses
+	srv.LazyRequestTime = true // nobody asks for it
+	srv.Concurrency = 1 << 20  // the front counts for itself, and says so when it refuses
 	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
 		// What would be refused for its length is refused before it is sent.
 		if ctx.Request.Header.ContentLength() > l.BodyBytes {
@@ -83,10 +73,13 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 	received := srv.HeaderReceived
 	srv.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		cfg := received(h)
-		if h.ContentLength() > l.BodyBytes {
+		switch n := h.ContentLength(); {
+		case n > l.BodyBytes:
 			// The server reads the first bytes of a body before anyone may look
 			// at the request; one is enough of what will be refused.
 			cfg.MaxRequestBodySize = 1
+		case n == 0 || n == framingNone:
+			cfg.ReadTimeout = 0 // nothing is left to be read: the deadline may stay as it is
 		}
 		return cfg
 	}
@@ -102,69 +95,6 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 		}
 	})
 	return g
-}
-
-// acceptPause is how long the front waits after it could not accept: where there is
-// no room, some must be given back first.
-const acceptPause = 10 * time.Millisecond
-
-// accept hands connections on until stop.
-func (f *front) accept() error {
-	for {
-		c, err := f.ln.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case passing(err):
-			f.log.Warn("cannot accept a connection", zap.Error(err))
-			select {
-			case <-time.After(acceptPause):
-			case <-f.stopped:
-			}
-			continue
-		case err != nil:
-			return fmt.Errorf("accept: %w", err)
-		}
-		f.admit(newPatient(c))
-	}
-}
-
-// passing says that accepting failed for lack of something that others will give
-// back, because the client left already, or for an error that was pending on its
-// connection: Linux reports those here (accept(2), section on error handling).
-func passing(err error) bool {
-	return slices.ContainsFunc([]unix.Errno{
-		unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED, unix.EPERM,
-		unix.ENETDOWN, unix.EPROTO, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH,
-	}, func(e unix.Errno) bool { return errors.Is(err, e) })
-}
-
-// admit gives a connection to the newest server, or refuses it.
-func (f *front) admit(c net.Conn) {
-	for {
-		f.mu.Lock()
-		g, full := f.current, f.open.Load() >= int64(f.limits.Conns)
-		if !full {
-			f.conns[c] = &guest{}
-			f.open.Add(1)
-		}
-		f.mu.Unlock()
-		if full {
-			f.reject(c)
-			return
-		}
-		if g.ln.give(c) {
-			return
-		}
-		f.forget(c)
-		f.mu.Lock()
-		replaced := f.current != g
-		f.mu.Unlock()
-		if !replaced { // the front is shutting down
-			_ = c.Close()
-			return
-		}
-	}
 }
 
 // use notes that a request has come over a connection.
@@ -202,26 +132,6 @@ func (f *front) takeOver(c net.Conn, giveUp func()) {
 	f.mu.Unlock()
 	if g == nil {
 		giveUp()
-	}
-}
-
-// reject says why and closes. Closing at once, with a request unread, would
-// reset the connection and take the answer away with it.
-func (f *front) reject(c net.Conn) {
-	f.stats.rejected.Add(1)
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "+
-		strconv.Itoa(len(tooMany))+"\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"+tooMany)
-	closeWrite(c)
-	select {
-	case f.linger <- struct{}{}:
-		f.serving.Go(func() {
-			_, _ = io.Copy(io.Discard, io.LimitReader(c, 1<<20))
-			_ = c.Close()
-			<-f.linger
-		})
-	default:
-		_ = c.Close()
 	}
 }
 
@@ -285,41 +195,3 @@ func (f *front) cut(which func(used bool) bool) {
 		}
 	}
 }
-
-// feed is a listener whose connections are given to it.
-type feed struct {
-	addr  net.Addr
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newFeed(addr net.Addr) *feed {
-	return &feed{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-// give says whether the server took the connection.
-func (l *feed) give(c net.Conn) bool {
-	select {
-	case l.conns <- c:
-		return true
-	case <-l.done:
-		return false
-	}
-}
-
-func (l *feed) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, io.EOF // what a server takes for an orderly end
-	}
-}
-
-func (l *feed) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *feed) Addr() net.Addr { return l.addr }

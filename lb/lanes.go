@@ -168,17 +168,9 @@ func (l *lane) broken(err error) {
 	l.of.pool.drop(l.u)
 }
 
-// handOver ends a lane and leaves its connection to the oldest read, where that was
-// sent at all.
+// handOver ends a lane and leaves its connection to the oldest read, which was sent.
 func (l *lane) handOver() {
 	queue := l.finish()
-	if l.sent == 0 { // whoever was to write had no chance to
-		for _, r := range queue {
-			l.dismiss(r, errLaneLeft)
-		}
-		l.of.pool.drop(l.u)
-		return
-	}
 	queue[0].done <- rideEnd{alone: l.u, behind: l.sent > 1}
 	for _, r := range queue[1:] {
 		l.dismiss(r, errLaneLeft)

@@ -114,3 +114,44 @@ func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
 		t.Error("another read joined")
 	}
 }
+
+// An answer that comes while a read is still to be sent is not that read's.
+func TestLaneTakesNoAnswerBeforeItAsked(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	s := newLanes(newPool("", poolLimits{}), nil, false)
+	l := &lane{of: s, u: newUpstream(ours, 4096)}
+	s.open = []*lane{l}
+	if _, flush := s.join(&ride{done: make(chan rideEnd, 1), since: time.Now(), ans: new(answer)}, []byte("GET /")); !flush {
+		t.Fatal("nobody was to write")
+	}
+	go func() { _, _ = theirs.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")) }()
+	if err := l.next(); !errors.Is(err, errUnasked) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A read that nobody has had the time to send is not late: it is not sent elsewhere.
+func TestReadThatWasNotSentIsNotLate(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	s := newLanes(newPool("", poolLimits{}), nil, false)
+	l := &lane{of: s, u: newUpstream(ours, 4096)}
+	s.open = []*lane{l}
+	r := &ride{done: make(chan rideEnd, 1), since: time.Now().Add(-time.Hour), ans: new(answer)}
+	s.join(r, []byte("GET /"))
+	if !l.tick(time.Now()) || l.ended {
+		t.Error("the lane ended")
+	}
+	l.sent = 1
+	if l.tick(time.Now()) {
+		t.Error("the lane goes on")
+	}
+	if end := <-r.done; end.alone != l.u || end.behind {
+		t.Errorf("the oldest got %+v", end)
+	}
+}

@@ -2,7 +2,6 @@ package lb
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge"
@@ -186,6 +185,9 @@ func (b *Balancer) judge(x *exchange, a attempt) verdict {
 		identity: x.session != nil, doubt: x.doubt,
 	}
 	x.doubt = s.inDoubt()
+	if s.stands() {
+		return verdictAnswer
+	}
 	if x.doubt && !s.doubt {
 		b.doubts.Add(1)
 	}
@@ -213,6 +215,7 @@ func (b *Balancer) triesEnd(x *exchange, a attempt) time.Time {
 // waited for. Once it has waited for as many as there are, it takes its time.
 func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	now, cfg := time.Now(), &x.set.cfg
+	x.began = now
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
 		// One that can be asked for again is, once, while there is time to.
@@ -226,7 +229,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	}
 	x.tried = append(x.tried, be)
 	v := b.registry.view.Load()
-	x.began, x.answers, x.reign = now, be.sideline.visit(), v.reign
+	x.answers, x.reign = be.sideline.visit(), v.reign
 	if !x.movable() || x.timeouts >= len(v.Nodes)-1 {
 		return by
 	}
@@ -234,51 +237,4 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 		return short
 	}
 	return by
-}
-
-// pick finds the backend for a request's next attempt, or nil.
-func (b *Balancer) pick(x *exchange, v *View) *backend {
-	if !x.leaderOnly() {
-		return v.reader(b.turn.Add(1), x.minIndex, x.tried)
-	}
-	return x.aim(v.leader(), v)
-}
-
-// leaderOnly says whether nobody but the leader may get the request.
-func (x *exchange) leaderOnly() bool {
-	return x.class == classWrite && x.set.cfg.WritePolicy == WriteLeader
-}
-
-// aim notes what v says of the backend that a request goes to next. It is none
-// for a write in doubt that be would execute once more.
-func (x *exchange) aim(be *backend, v *View) *backend {
-	x.keeps, x.reign = x.numbered && v.keeps(be), v.reign
-	if x.doubt && !x.keeps {
-		return nil
-	}
-	return be
-}
-
-// maxHints bounds how often one request follows nodes that point at each other.
-const maxHints = 2
-
-// alternative is where the request could go at once after the attempt before.
-func (b *Balancer) alternative(x *exchange) *backend {
-	if x.leaderOnly() {
-		if x.hint != nil && x.hints < maxHints && (!x.doubt || b.registry.view.Load().keeps(x.hint)) {
-			return x.hint
-		}
-		return nil
-	}
-	if x.class == classWrite && !slices.Contains(x.tried, x.backend) {
-		x.tried = append(x.tried, x.backend)
-	}
-	return b.registry.view.Load().reader(b.turn.Load(), x.minIndex, x.tried)
-}
-
-// follow counts a hint as used.
-func (x *exchange) follow() {
-	if x.hint != nil {
-		x.hint, x.hints = nil, x.hints+1
-	}
 }

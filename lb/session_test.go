@@ -230,13 +230,22 @@ func TestWindowIsFull(t *testing.T) {
 	k := startKeepers(t)
 	k.window = 2
 	cfg := config(k.nodes...)
-	cfg.HoldTimeout, cfg.ConnectTimeout = 200*time.Millisecond, 200*time.Millisecond
+	hold := func(p *proxy, d time.Duration) {
+		t.Helper()
+		cfg.HoldTimeout = d
+		if err := p.Reload(sameListeners(p, cfg)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.HoldTimeout, cfg.ConnectTimeout = 2*deadline, 200*time.Millisecond // nobody's patience ends but the third's
 	p := k.start(t, cfg)
 	release := make(chan struct{})
 	k.fail(k.nodes[0], fault{after: func(*fasthttp.RequestCtx) bool { <-release; return true }})
 	first, second := async(client(t), "PUT", p.url("/kv/1"), "x"), async(client(t), "PUT", p.url("/kv/2"), "x")
 	eventually(t, "both to be in flight", func() bool { return p.Status().Session.InFlight == 2 })
+	hold(p, 200*time.Millisecond)
 	r := do(t, client(t), "PUT", p.url("/kv/3"), "x")
+	hold(p, 2*deadline)
 	if r.status != 503 || r.code() != "overloaded" || r.header.Get("Dengine-Outcome") != "not-applied" || r.header.Get("Retry-After") == "" {
 		t.Errorf("the third got %+v", r)
 	}

@@ -1,10 +1,6 @@
 package lb
 
-import (
-	"io"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // trade sends a request and waits for its answer in one go, with three system calls
 // where there were up to four: the look whether the connection is still fresh is a read
@@ -21,7 +17,7 @@ type trade struct {
 
 // sendWithRead makes a request go out with the next read, and says whether that can be.
 func (u *upstream) sendWithRead(request []byte) bool {
-	if u.raw == nil || u.r.Buffered() > 0 {
+	if u.socket == nil || u.r.Buffered() > 0 {
 		return false
 	}
 	u.trade.out, u.trade.looked, u.trade.wrote = request, !u.used, false
@@ -35,9 +31,9 @@ func (u *upstream) Read(p []byte) (int, error) {
 		return u.patient.Read(p)
 	}
 	t.in, t.n, t.err = p, 0, nil
-	err := u.raw.Read(t.step)
+	err := u.socket.raw.Read(t.step)
 	for err != nil && u.reads.early(err) {
-		err = u.raw.Read(t.step)
+		err = u.socket.raw.Read(t.step)
 	}
 	t.in = nil
 	u.wrote = u.wrote || t.wrote
@@ -67,7 +63,7 @@ func (t *trade) once(fd uintptr) (done bool) {
 			return true
 		}
 	}
-	n, err := again(func() (int, error) { return unix.Write(int(fd), t.out) })
+	n, err := sendNow(fd, t.out)
 	switch {
 	case err == unix.EAGAIN:
 		return true
@@ -86,25 +82,9 @@ func (t *trade) once(fd uintptr) (done bool) {
 
 // read says whether anything came, an end or an error included.
 func (t *trade) read(fd uintptr) bool {
-	t.n, t.err = again(func() (int, error) { return unix.Read(int(fd), t.in) })
-	switch {
-	case t.err == unix.EAGAIN:
-		t.n, t.err = 0, nil
+	if t.n, t.err = receiveNow(fd, t.in); t.err == unix.EAGAIN {
+		t.err = nil
 		return false
-	case t.err != nil:
-		t.n = 0
-	case t.n == 0:
-		t.err = io.EOF
 	}
 	return true
-}
-
-// again does a system call until no signal interrupts it.
-func again(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
