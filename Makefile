@@ -46,10 +46,10 @@ chaos: ## faults under load, and the histories judged by porcupine: a table (25 
 chaos-broken: ## nodes that are broken on purpose: each workload must catch each of them alone (4 minutes)
 	DENGINE_CHAOS_BROKEN=1 $(GO) test -count=1 -v -timeout 30m -run TestEveryWorkloadCatchesBrokenNodes ./internal/chaos
 
-# SECONDS=1 for each measurement, RUNS=2 rounds, and ONLY=reads, ONLY=proxy, ONLY=scale or ONLY=levels,get-16 choose;
+# SECONDS=1 for each measurement, RUNS=2 rounds, and ONLY=reads, ONLY=writes, ONLY=proxy, ONLY=scale or ONLY=levels,get-16 choose;
 # KEYS=1000,1000000 is how many keys ONLY=scale has.
 # REDRAW=1 measures nothing, and writes bench/README.md anew from the results that are there.
-bench: ## reads beside etcd's, and the balancer beside other proxies, and many keys: ratios, tables, bench/README.md and bench/results (50 minutes)
+bench: ## reads and writes beside etcd's, and the balancer beside other proxies, and many keys: ratios, tables, bench/README.md and bench/results (50 minutes)
 	$(if $(REDRAW),,@$(GO) -C bench/compare vet ./... && $(GO) -C bench/compare test -timeout 5m ./...)
 	@$(GO) -C bench/compare build -o ../../$(BIN)/ .
 	@$(BIN)/compare $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY)) $(if $(KEYS),--keys $(KEYS)) $(if $(REDRAW),--redraw)

@@ -96,15 +96,16 @@ func TestDataDirIsGuarded(t *testing.T) {
 	c.stop(1)
 	refused("another node's", other, "belongs to node n2, not to n1")
 	other = c.configs[0]
-	other.LogStore = node.LogStoreWAL
-	refused("with another log store", other, "has its log in bolt, not in wal")
+	other.LogStore = otherStore(node.NewLogStore)
+	refused("with another log store", other, fmt.Sprintf("has its log in %s, not in %s", node.NewLogStore, other.LogStore))
 	other = c.configs[0]
 	other.Cluster = "elsewhere"
 	refused("another cluster's", other, `belongs to cluster "dengine", not to "elsewhere"`)
-	if err := os.Remove(filepath.Join(c.configs[0].DataDir, "raft.db")); err != nil {
+	log := map[node.LogStore]string{node.LogStoreBolt: "raft.db", node.LogStoreWAL: "wal"}[node.NewLogStore]
+	if err := os.RemoveAll(filepath.Join(c.configs[0].DataDir, log)); err != nil {
 		t.Fatal(err)
 	}
-	refused("without its log", c.configs[0], "its log is gone", "raft.db")
+	refused("without its log", c.configs[0], "its log is gone", log)
 	if err := os.Remove(filepath.Join(c.configs[1].DataDir, "node.json")); err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +115,30 @@ func TestDataDirIsGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("without what it knows of its peers", c.configs[2], "peers.json")
+}
+
+func otherStore(s node.LogStore) node.LogStore {
+	if s == node.LogStoreBolt {
+		return node.LogStoreWAL
+	}
+	return node.LogStoreBolt
+}
+
+// A folder keeps its log store where the settings name none, whatever a new folder
+// would get.
+func TestFolderKeepsItsLogStore(t *testing.T) {
+	t.Parallel()
+	kept := otherStore(node.NewLogStore)
+	c := startCluster(t, 1, func(cfg *node.Config) { cfg.LogStore = kept })
+	c.stop(0)
+	c.configs[0].LogStore = ""
+	c.start(0)
+	if got := c.nodes[0].Status().Log.Store; got != string(kept) {
+		t.Errorf("the log is in %s, and was in %s", got, kept)
+	}
+	if got := startCluster(t, 1).nodes[0].Status().Log.Store; got != string(node.NewLogStore) {
+		t.Errorf("a new folder has %s, want %s", got, node.NewLogStore)
+	}
 }
 
 // The first start of five takes four; a node that comes late finds its way in.

@@ -25,7 +25,8 @@ type Config struct {
 	// to one node and one process at a time.
 	DataDir string
 	// LogStore is where the log is kept. It is chosen when a data directory is
-	// new and cannot be changed later.
+	// new and cannot be changed later. Empty: as the directory has it, and NewLogStore
+	// in a new one.
 	LogStore LogStore
 	// Listen addresses, host:port; port 0 takes a free one. HTTPListen and
 	// HealthListen may be empty: then there is no such port.
@@ -93,6 +94,9 @@ const (
 	LogStoreWAL  LogStore = "wal"
 )
 
+// NewLogStore is that of a new data directory where none is asked for.
+const NewLogStore = LogStoreBolt
+
 // logNames are their names in a data directory.
 var logNames = map[LogStore]string{LogStoreBolt: "raft.db", LogStoreWAL: "wal"}
 
@@ -106,7 +110,6 @@ const maxMembers = 9
 func DefaultConfig() Config {
 	return Config{
 		Cluster:           "dengine",
-		LogStore:          LogStoreBolt,
 		RaftListen:        "127.0.0.1:9081",
 		HTTPListen:        "127.0.0.1:8081",
 		HealthListen:      "127.0.0.1:10001",

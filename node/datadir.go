@@ -52,7 +52,8 @@ type dataDir struct {
 }
 
 // openDataDir locks the directory and reads whose it is, creating both for a
-// new node. A directory of another node or cluster, or one in use, is refused.
+// new node. A directory of another node or cluster, one in use, or one with another
+// log store than the one that is asked for ("": any), is refused.
 func openDataDir(path, cluster, id string, store LogStore) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
@@ -98,6 +99,9 @@ func (d *dataDir) readIdentity(cluster, id string, store LogStore) error {
 				return damaged(d.path, d.file(identityFile), fmt.Errorf("the data directory has a log but no %s", identityFile))
 			}
 		}
+		if store == "" {
+			store = NewLogStore
+		}
 		d.id = identity{Format: identityFormat, Cluster: cluster, ID: id, Incarnation: randomHex(), LogStore: store}
 		return d.saveIdentity()
 	}
@@ -110,8 +114,10 @@ func (d *dataDir) readIdentity(cluster, id string, store LogStore) error {
 		return fmt.Errorf("data directory %s belongs to node %s, not to %s: give %s a directory of its own", d.path, d.id.ID, id, id)
 	case d.id.Cluster != cluster:
 		return fmt.Errorf("data directory %s belongs to cluster %q, not to %q", d.path, d.id.Cluster, cluster)
-	case d.id.LogStore != store:
-		return fmt.Errorf("data directory %s has its log in %s, not in %s: start the node with the log store that it has, "+
+	case logNames[d.id.LogStore] == "":
+		return damaged(d.path, d.file(identityFile), fmt.Errorf("it names the log store %q, which this version does not know", d.id.LogStore))
+	case store != "" && d.id.LogStore != store:
+		return fmt.Errorf("data directory %s has its log in %s, not in %s: leave the log store out of its settings, "+
 			"or remove it from the cluster and join it again with an empty directory", d.path, d.id.LogStore, store)
 	}
 	return nil

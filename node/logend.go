@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // logEndFile is in the data directory, beside the log and not part of it.
@@ -35,9 +36,25 @@ type mark struct{ index, term uint64 }
 // line is how a mark is written: always of one length, so that one write within a
 // sector replaces another.
 func (m mark) line() []byte {
-	b := fmt.Appendf(nil, "%020d %020d ", m.index, m.term)
-	return fmt.Appendf(b, "%08x\n", crc32.Checksum(b, castagnoli))
+	b := make([]byte, 0, markBytes)
+	b = append(appendPadded(b, m.index, 10, 20), ' ')
+	b = append(appendPadded(b, m.term, 10, 20), ' ')
+	return append(appendPadded(b, uint64(crc32.Checksum(b, castagnoli)), 16, 8), '\n')
 }
+
+// appendPadded appends a number with zeros before it; fmt would cost each append to the
+// log as much as the entry's checksum.
+func appendPadded(b []byte, n uint64, base, digits int) []byte {
+	var buf [20]byte
+	text := strconv.AppendUint(buf[:0], n, base)
+	for range digits - len(text) {
+		b = append(b, '0')
+	}
+	return append(b, text...)
+}
+
+// markBytes is the length of that line.
+const markBytes = 20 + 1 + 20 + 1 + 8 + 1
 
 func parseMark(b []byte) (m mark, err error) {
 	if _, err := fmt.Sscanf(string(b), "%d %d", &m.index, &m.term); err != nil {

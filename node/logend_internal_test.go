@@ -3,6 +3,8 @@ package node
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,5 +139,24 @@ func BenchmarkCheckLog(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A mark is written as it always was: files of earlier versions are read, and their
+// length never changes.
+func TestMarkLine(t *testing.T) {
+	t.Parallel()
+	for m, want := range map[mark]string{
+		{}:                               "00000000000000000000 00000000000000000000 ",
+		{index: 42, term: 7}:             "00000000000000000042 00000000000000000007 ",
+		{math.MaxUint64, math.MaxUint64}: "18446744073709551615 18446744073709551615 ",
+	} {
+		want += fmt.Sprintf("%08x\n", crc32.Checksum([]byte(want), castagnoli))
+		if got := string(m.line()); got != want || len(got) != markBytes {
+			t.Errorf("%+v is %q, want %q", m, got, want)
+		}
+		if back, err := parseMark(m.line()); back != m || err != nil {
+			t.Errorf("%+v was read as %+v, %v", m, back, err)
+		}
 	}
 }

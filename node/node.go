@@ -91,6 +91,7 @@ func (n *Node) open() (err error) {
 	if n.dir, err = openDataDir(n.cfg.DataDir, n.cfg.Cluster, n.cfg.ID, n.cfg.LogStore); err != nil {
 		return err
 	}
+	n.cfg.LogStore = n.dir.id.LogStore
 	if err := n.roomToStart(); err != nil {
 		return err
 	}

@@ -73,8 +73,8 @@ func (c Config) validateNames() error {
 	if c.ReadLevel < Linearizable || c.ReadLevel > Eventual {
 		return errors.New("read consistency: want linearizable, lease or eventual")
 	}
-	if _, ok := logNames[c.LogStore]; !ok {
-		return fmt.Errorf("log store %q: want bolt or wal", c.LogStore)
+	if _, ok := logNames[c.LogStore]; !ok && c.LogStore != "" {
+		return fmt.Errorf("log store %q: want bolt or wal, or nothing for the one that the data dir has", c.LogStore)
 	}
 	for _, f := range []struct {
 		what, value string

@@ -97,6 +97,9 @@ const (
 
 func key(n int) string { return fmt.Sprintf("key%04d", n) }
 
+// writtenKey is a key of 8 B.
+func writtenKey(n int) string { return fmt.Sprintf("key%05d", n) }
+
 // value is text, so that JSON can hold it as it is: 256 B.
 const (
 	eighth = "01234567" + "89abcdef" + "01234567" + "89abcdef"

@@ -50,7 +50,7 @@ func (c *client) close() { _ = c.conn.Close() }
 // get reads a key, which a query may follow, with a minIndex as Dengine-Min-Index.
 // What it returns is good until the next request.
 func (c *client) get(key, minIndex string) ([]byte, error) {
-	c.begin(http.MethodGet, key)
+	c.begin(http.MethodGet, "/kv/"+key)
 	if minIndex != "" {
 		c.out = append(append(c.out, "\r\nDengine-Min-Index: "...), minIndex...)
 	}
@@ -61,15 +61,20 @@ func (c *client) get(key, minIndex string) ([]byte, error) {
 
 // put writes a key and returns the index of the write.
 func (c *client) put(key, value string) (index string, err error) {
-	c.begin(http.MethodPut, key)
+	return c.send("/kv/"+key, value)
+}
+
+// send puts a value at a path.
+func (c *client) send(path, value string) (index string, err error) {
+	c.begin(http.MethodPut, path)
 	c.out = strconv.AppendInt(append(c.out, "\r\nContent-Length: "...), int64(len(value)), 10)
 	c.out = append(append(c.out, "\r\n\r\n"...), value...)
 	err = c.exchange()
 	return c.index, err
 }
 
-func (c *client) begin(method, key string) {
-	c.out = append(append(append(append(c.out[:0], method...), " /kv/"...), key...), " HTTP/1.1"...)
+func (c *client) begin(method, path string) {
+	c.out = append(append(append(append(c.out[:0], method...), " "...), path...), " HTTP/1.1"...)
 	c.out = append(c.out, c.host...)
 }
 

@@ -58,9 +58,9 @@ func pids(all []*harness.Process) (out []int) {
 	return out
 }
 
-// load has n requests in flight at these nodes, each over a connection of its own.
+// connected has n requests in flight at these nodes, each over a connection of its own.
 // each returns what sends one after the other, for one worker.
-func (d *dengine) load(t harness.T, n int, at []*harness.Process, each func(c *client, worker int) func() error) keyed {
+func connected(t harness.T, n int, at []*harness.Process, each func(c *client, worker int) func() error) keyed {
 	t.Helper()
 	var all []*client
 	for worker := range n {
@@ -83,7 +83,7 @@ func (d *dengine) load(t harness.T, n int, at []*harness.Process, each func(c *c
 // reads has n reads of one key each in flight; the query is that of all.
 func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process) keyed {
 	t.Helper()
-	return d.load(t, n, at, func(c *client, worker int) func() error {
+	return connected(t, n, at, func(c *client, worker int) func() error {
 		next := pick(worker)
 		return func() error {
 			body, err := c.get(key(next())+query, "")
@@ -100,10 +100,16 @@ func (d *dengine) writes(t harness.T, n int) keyed { return d.writesOf(t, n, val
 
 func (d *dengine) writesOf(t harness.T, n int, value string) keyed {
 	t.Helper()
-	return d.load(t, n, []*harness.Process{d.leader}, func(c *client, worker int) func() error {
+	return d.writesAt(t, n, d.leader, value)
+}
+
+// writesAt has n writes in flight at the leader, or at what stands before it.
+func (d *dengine) writesAt(t harness.T, n int, at *harness.Process, value string) keyed {
+	t.Helper()
+	return connected(t, n, []*harness.Process{at}, func(c *client, worker int) func() error {
 		next := pick(worker)
 		return func() error {
-			_, err := c.put(key(next()), value)
+			_, err := c.put(writtenKey(next()), value)
 			return err
 		}
 	})

@@ -139,12 +139,8 @@ const clients = 4
 // reads has n range requests of one key in flight at these members.
 func (e *etcd) reads(t harness.T, n int, addresses []string, options ...clientv3.OpOption) keyed {
 	t.Helper()
-	var pool []*clientv3.Client
-	for range min(clients, n) {
-		pool = append(pool, e.client(t, addresses...))
-	}
-	each := func(worker int) func() error {
-		c, next := pool[worker%len(pool)], pick(worker)
+	return e.load(t, n, addresses, func(c *clientv3.Client, worker int) func() error {
+		next := pick(worker)
 		return func() error {
 			r, err := c.Get(e.ctx, key(next()), options...)
 			if err == nil && (len(r.Kvs) != 1 || len(r.Kvs[0].Value) != valueBytes) {
@@ -152,8 +148,31 @@ func (e *etcd) reads(t harness.T, n int, addresses []string, options ...clientv3
 			}
 			return err
 		}
+	})
+}
+
+// writes has n put requests in flight at the leader.
+func (e *etcd) writes(t harness.T, n int) keyed {
+	t.Helper()
+	return e.load(t, n, []string{e.leader}, func(c *clientv3.Client, worker int) func() error {
+		next := pick(worker)
+		return func() error {
+			_, err := c.Put(e.ctx, writtenKey(next()), value)
+			return err
+		}
+	})
+}
+
+// load has n requests in flight at these members. each returns what sends one after
+// the other, for one worker.
+func (e *etcd) load(t harness.T, n int, addresses []string, each func(c *clientv3.Client, worker int) func() error) keyed {
+	t.Helper()
+	var pool []*clientv3.Client
+	for range min(clients, n) {
+		pool = append(pool, e.client(t, addresses...))
 	}
-	return keyed{Load: benchmark.Load{Workers: n, New: each}, close: func() {
+	of := func(worker int) func() error { return each(pool[worker%len(pool)], worker) }
+	return keyed{Load: benchmark.Load{Workers: n, New: of}, close: func() {
 		for _, c := range pool {
 			_ = c.Close() // as in client
 		}

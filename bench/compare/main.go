@@ -49,7 +49,7 @@ const longest = int(harness.Patience / time.Second / 2)
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.IntVar(&o.seconds, "seconds", 0, "length of each measurement; 0: 5 of reads and of many keys, 2 of proxies")
+	f.IntVar(&o.seconds, "seconds", 0, "length of each measurement; 0: 5 of reads and of many keys, 3 of writes, 2 of proxies")
 	f.IntVar(&o.runs, "runs", 5, "rounds: everything is measured once in each, and the medians count")
 	f.StringVar(&o.only, "only", "", "what to measure, separated by commas; empty: all")
 	f.BoolVar(&o.limits, "limits", false, "fail where a ratio or a figure is not as promised")

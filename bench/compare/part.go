@@ -30,7 +30,7 @@ type part struct {
 
 // parts are all of them, in the order in which they are measured. sizes are how many
 // keys there are in what is measured of many.
-func parts(sizes []int) []part { return []part{readPart(), proxyPart(), scalePart(sizes)} }
+func parts(sizes []int) []part { return []part{readPart(), writePart(), proxyPart(), scalePart(sizes)} }
 
 // choose picks parts, or groups of them, that are named in a list with commas; all
 // for an empty list.

@@ -14,7 +14,7 @@ func nodeSettings(c *node.Config, l *logging.Config) []settings.Setting {
 		{Name: "id", Usage: "name of this node, one of the initial cluster's; it never changes", Value: settings.String(&c.ID)},
 		{Name: "cluster", Usage: "name that all nodes of the cluster share", Value: settings.String(&c.Cluster)},
 		{Name: "data-dir", Usage: "folder for the log, the snapshots and the node's identity", Value: settings.String(&c.DataDir)},
-		{Name: "log-store", Usage: "bolt or wal: how the log is kept on disk; chosen once for a data folder", Value: settings.Parsed(&c.LogStore, parseLogStore, formatLogStore)},
+		{Name: "log-store", Usage: "bolt or wal: how the log is kept on disk; chosen once for a data folder, and where empty as the folder has it (" + string(node.NewLogStore) + " in a new one)", Value: settings.Parsed(&c.LogStore, parseLogStore, formatLogStore)},
 		{Name: "raft-listen", Usage: "address of the Raft port", Value: settings.String(&c.RaftListen)},
 		{Name: "http-listen", Usage: "address of the HTTP API", Value: settings.String(&c.HTTPListen)},
 		{Name: "health-listen", Usage: "address of the health port", Value: settings.String(&c.HealthListen)},

@@ -21,6 +21,8 @@ func NewMeter(servers ...int) Meter { return Meter{servers: servers} }
 type reading struct {
 	at            time.Time
 	load, servers time.Duration
+	written       int64 // bytes, by the processes
+	flushes       int64 // of all disks
 	machine       MachineTime
 }
 
@@ -31,6 +33,8 @@ type Use struct {
 	Servers float64       // by the processes, in cores
 	Others  float64       // by all else on this machine, in cores: it should do nothing else
 	Stolen  float64       // by other machines on the same host, in percent of all cores
+	Written float64       // by the processes to disks, in bytes a second
+	Flushes float64       // of the machine's disks, a second; whoever asked for them
 }
 
 func (m Meter) read() (reading, error) {
@@ -41,6 +45,13 @@ func (m Meter) read() (reading, error) {
 			return r, fmt.Errorf("CPU time of process %d, which may have ended: %w", pid, err)
 		}
 		r.servers += t
+	}
+	var err error
+	if r.written, err = Written(m.servers...); err != nil {
+		return r, fmt.Errorf("what was written: %w", err)
+	}
+	if r.flushes, err = Flushes(); err != nil {
+		return r, fmt.Errorf("flushes of disks: %w", err)
 	}
 	for _, who := range [...]int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var own syscall.Rusage
@@ -59,6 +70,8 @@ func (r reading) since(then reading) Use {
 		Load:    (r.load - then.load).Seconds() / passed,
 		Servers: (r.servers - then.servers).Seconds() / passed,
 		Stolen:  r.machine.StolenSince(then.machine),
+		Written: float64(r.written-then.written) / passed,
+		Flushes: float64(r.flushes-then.flushes) / passed,
 	}
 	u.Others = max(r.machine.BusySince(then.machine)*float64(runtime.NumCPU())-u.Load-u.Servers, 0)
 	return u

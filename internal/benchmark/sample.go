@@ -25,6 +25,9 @@ type Sample struct {
 	CPUMicros float64 `json:"cpu_us_per_request,omitempty"`
 	RSS       float64 `json:"rss_mib,omitempty"`
 
+	Written float64 `json:"written_bytes_per_second,omitempty"` // by all servers together, to disks
+	Flushes float64 `json:"flushes_per_second,omitempty"`       // of all disks of the machine
+
 	KeyBytes float64 `json:"bytes_per_key,omitempty"` // of memory, beside the key and the value
 
 	Offered float64 `json:"offered_per_second,omitempty"` // requests, where they came at a fixed rate
@@ -34,7 +37,7 @@ type Sample struct {
 func (s *Sample) floats() []*float64 {
 	return []*float64{
 		&s.PerSecond, &s.P50, &s.P99, &s.P999, &s.Max, &s.LoadCores, &s.ServerCores, &s.OtherCores, &s.Stolen,
-		&s.CPUMicros, &s.RSS, &s.Offered, &s.KeyBytes,
+		&s.CPUMicros, &s.RSS, &s.Offered, &s.KeyBytes, &s.Written, &s.Flushes,
 	}
 }
 
@@ -52,6 +55,7 @@ func NewSample(took ...[]time.Duration) Sample {
 // With adds what the measurement used.
 func (s Sample) With(u Use) Sample {
 	s.LoadCores, s.ServerCores, s.OtherCores, s.Stolen = u.Load, u.Servers, u.Others, u.Stolen
+	s.Written, s.Flushes = u.Written, u.Flushes
 	return s
 }
 
