@@ -24,15 +24,7 @@ func TestSlowDeath(t *testing.T) {
 		}
 		return true
 	}
-	addr := FreePorts(t, 1)[0]
-	n.relay("n", Clients, addr, ln.Addr().String())
-	t.Cleanup(n.close)
-	var caller net.Conn
-	Eventually(t, "the relay", func() error {
-		caller, err = net.Dial("tcp", addr)
-		return err
-	})
-	t.Cleanup(func() { caller.Close() })
+	caller, addr := through(t, n, ln)
 	if _, err := caller.Write([]byte("word")); err != nil {
 		t.Fatal(err)
 	}

@@ -30,16 +30,23 @@ func echo(t *testing.T, n *Network) net.Conn {
 			}()
 		}
 	}()
-	addr := FreePorts(t, 1)[0]
+	c, _ := through(t, n, ln)
+	return c
+}
+
+// through is a connection through a relay of node n, as a client's, to ln, and the
+// address of the relay.
+func through(t *testing.T, n *Network, ln net.Listener) (c net.Conn, addr string) {
+	t.Helper()
+	addr = FreePorts(t, 1)[0]
 	n.relay("n", Clients, addr, ln.Addr().String())
 	t.Cleanup(n.close)
-	var c net.Conn
-	Eventually(t, "the relay", func() error {
+	Eventually(t, "the relay", func() (err error) {
 		c, err = net.Dial("tcp", addr)
 		return err
 	})
 	t.Cleanup(func() { c.Close() })
-	return c
+	return c, addr
 }
 
 // say says a word and returns how long it took to come back.
