@@ -63,7 +63,7 @@ lint: ## gofmt, go vet, staticcheck with the checks of staticcheck.conf; bench/c
 # FUZZTIME=10m for each target, and FUZZ=Cursor, a part of their names, choose.
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target that there is for FUZZTIME
-	@GO=$(GO) .ci/fuzz $(FUZZTIME) $(FUZZ)
+	@GO=$(GO) .ci/fuzz $(FUZZTIME) $(if $(FUZZ),'$(FUZZ)')
 
 clean:
 	rm -rf $(BIN)
