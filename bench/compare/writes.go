@@ -2,7 +2,6 @@ package main
 
 import (
 	"os/exec"
-	"slices"
 
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
@@ -39,11 +38,7 @@ func lookForWriters() (map[string]string, []string) {
 }
 
 func writeGroups() []group {
-	out := []group{{"load", measureWriteLoad}, {"etcd-writes", measureEtcdWrites}}
-	for _, store := range logStores {
-		out = append(out, group{store, func(b *bench, t harness.T) { measureStore(b, t, store) }})
-	}
-	return out
+	return []group{{"load", measureWriteLoad}, {"durable", measureWrites}}
 }
 
 func writeKey(system, at string, n int) benchmark.Key {
@@ -52,27 +47,40 @@ func writeKey(system, at string, n int) benchmark.Key {
 
 func storeSystem(store string) string { return "dengine, " + store }
 
-// measureStore writes to nodes with a log store, directly and through the balancer,
-// side by side.
-func measureStore(b *bench, t harness.T, store string) {
+// way is one way to write: to a system, at a place.
+type way struct {
+	system, at string
+	cluster    cluster
+	load       func(clients int) keyed
+}
+
+// measureWrites writes in every way with as many clients, one way after the other, so
+// that what is compared is seconds apart and not minutes: a disk that others use too
+// is three times as fast at one time as at another. All systems run all the time;
+// idle ones take little.
+func measureWrites(b *bench, t harness.T) {
+	e := startEtcd(t)
+	ways := []way{{"etcd", atLeader, e, func(n int) keyed { return e.writes(t, n) }}}
+	for _, store := range logStores {
+		ways = append(ways, storeWays(t, store)...)
+	}
+	for i, n := range writerCounts {
+		for j := range ways { // who comes first is no better off in the end
+			w := ways[(b.round+i+j)%len(ways)]
+			b.measure(t, w.cluster, w.load(n).as(writeKey(w.system, w.at, n)))
+		}
+	}
+}
+
+// storeWays starts nodes with a log store, to be written to directly and through the
+// balancer.
+func storeWays(t harness.T, store string) []way {
 	d := &dengine{Cluster: harness.Start(t, harness.Options{NodeArgs: append([]string{"--log-store", store}, patient...)})}
 	harness.Eventually(t, "every key in dengine", func() error { return d.fill(t) })
 	d.look()
-	ways := []string{atLeader, throughBalancer}
-	if b.round%2 == 0 { // who comes first is no better off in the end
-		slices.Reverse(ways)
-	}
-	for _, n := range writerCounts {
-		for _, way := range ways {
-			at, c := d.leader, cluster(d)
-			if way == throughBalancer {
-				at, c = d.LB, balanced{d}
-			}
-			b.measure(t, c, d.writesAt(t, n, at, value).as(writeKey(storeSystem(store), way, n)))
-		}
-	}
-	for _, p := range d.All() { // the next is measured alone
-		p.Kill()
+	return []way{
+		{storeSystem(store), atLeader, cluster(d), func(n int) keyed { return d.writesAt(t, n, d.leader, value) }},
+		{storeSystem(store), throughBalancer, balanced{d}, func(n int) keyed { return d.writesAt(t, n, d.LB, value) }},
 	}
 }
 
@@ -80,13 +88,6 @@ func measureStore(b *bench, t harness.T, store string) {
 type balanced struct{ *dengine }
 
 func (b balanced) pids() []int { return append(b.dengine.pids(), b.LB.PID()) }
-
-func measureEtcdWrites(b *bench, t harness.T) {
-	e := startEtcd(t)
-	for _, n := range writerCounts {
-		b.measure(t, e, e.writes(t, n).as(writeKey("etcd", atLeader, n)))
-	}
-}
 
 // measureWriteLoad finds what the load can do: the same requests at a server that
 // does nothing.
