@@ -92,7 +92,12 @@ func TestViolationIsSeenAndKept(t *testing.T) {
 	t.Parallel()
 	p, dir := Promise{Level: "eventual"}, t.TempDir()
 	s := Setup{Promise: p, Nemeses: named(t, "two-way"), Lasts: 6 * time.Second, Seed: seed, Evidence: dir}
-	row := run(t, Cluster(t, p), s)
+	c, row := Cluster(t, p), Row{Verdict: Kept}
+	for range 5 { // a busy machine may read too seldom to find a node behind
+		if row.Verdict == Kept {
+			row = run(t, c, s)
+		}
+	}
 	if row.Verdict == Kept || filepath.Dir(row.Evidence) != dir {
 		t.Fatalf("%+v", row)
 	}
