@@ -60,9 +60,9 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 			}
 		}
 	}
-	// HTTP/2 over plain text is not an upgrade that a balancer of HTTP/1.1 may
-	// let through: what follows would bypass all of its rules.
-	if !w.conn.upgrade || !h.IsGet() || !h.IsHTTP11() || bytes.Contains(bytes.ToLower(w.upgrade), []byte("h2c")) {
+	// An Upgrade to nothing asks for none, and HTTP/2 over plain text is not one
+	// that a balancer of HTTP/1.1 may let through: what follows would bypass its rules.
+	if !w.conn.upgrade || len(w.upgrade) == 0 || !h.IsGet() || !h.IsHTTP11() || bytes.Contains(bytes.ToLower(w.upgrade), []byte("h2c")) {
 		w.upgrade = nil
 	}
 	switch {
