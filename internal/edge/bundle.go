@@ -12,10 +12,11 @@ import (
 // Bundle is a connection on which many requests are under way at once, each at a
 // place of its own. The server sees every place as a connection, over which one
 // request comes after the other; answers leave in the order in which they are
-// there. It is for a peer that is trusted to be no slower than it must: the
-// server's timeouts for reading do not hold.
+// there. Of the server's timeouts those for idle connections and for writing hold:
+// requests come whole.
 type Bundle struct {
 	conn   net.Conn
+	end    func() error // closes it
 	server *fasthttp.Server
 	outbox *Outbox
 	wg     sync.WaitGroup // of places
@@ -27,15 +28,19 @@ type Bundle struct {
 }
 
 // NewBundle returns a Bundle of requests that come over c, for Run to have server
-// answer. An answer has timeout to leave.
-func NewBundle(c net.Conn, server *fasthttp.Server, timeout time.Duration) *Bundle {
-	return &Bundle{conn: c, server: server, outbox: NewOutbox(func(p []byte) error {
-		err := c.SetWriteDeadline(time.Now().Add(timeout))
+// answer. Of a hijacked connection fasthttp's own Close would do nothing.
+func NewBundle(c net.Conn, server *fasthttp.Server) *Bundle {
+	end := c.Close
+	if hijacked, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+		end = hijacked.UnsafeConn().Close
+	}
+	return &Bundle{conn: c, end: end, server: server, outbox: NewOutbox(func(p []byte) error {
+		err := c.SetWriteDeadline(after(server.WriteTimeout))
 		if err == nil {
 			_, err = c.Write(p)
 		}
 		if err != nil {
-			_ = c.Close()
+			_ = end()
 		}
 		return err
 	})}
@@ -46,12 +51,15 @@ func NewBundle(c net.Conn, server *fasthttp.Server, timeout time.Duration) *Bund
 func (b *Bundle) Run() {
 	r := NewFrameReader(b.conn)
 	for {
+		if r.Buffered() == 0 && b.conn.SetReadDeadline(after(b.server.IdleTimeout)) != nil {
+			break
+		}
 		at, request, err := NextFrame(r)
 		if err != nil || !b.give(at, request) {
 			break
 		}
 	}
-	_ = b.conn.Close()
+	_ = b.end()
 	b.Close()
 	b.wg.Wait()
 }
@@ -73,7 +81,7 @@ func (b *Bundle) Close() {
 // endIfDone is called with the lock held.
 func (b *Bundle) endIfDone() {
 	if b.closed && b.live == 0 {
-		_ = b.conn.Close()
+		_ = b.end()
 	}
 }
 
@@ -108,6 +116,14 @@ func (b *Bundle) give(at uint32, request []byte) bool {
 		b.endIfDone()
 	})
 	return true
+}
+
+// after is when a timeout has passed; zero: never.
+func after(timeout time.Duration) time.Time {
+	if timeout <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(timeout)
 }
 
 // place is one of the connections that the server sees.
@@ -190,7 +206,7 @@ func (p *place) put() {
 	p.busy = false
 	p.mu.Unlock()
 	if len(p.answer) > MaxMessage {
-		_ = p.of.conn.Close()
+		_ = p.of.end()
 	} else {
 		p.of.outbox.Put(p.at, p.answer)
 	}
@@ -202,7 +218,7 @@ func (p *place) put() {
 func (p *place) finish() {
 	_ = p.Close()
 	if p.taken && len(p.answer) == 0 || !p.taken && len(p.in) > 0 {
-		_ = p.of.conn.Close()
+		_ = p.of.end()
 		return
 	}
 	p.put()
