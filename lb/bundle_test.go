@@ -106,7 +106,7 @@ func TestBundlesThatBreakDoubleNothing(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 1))
 	now := func(ctx *fasthttp.RequestCtx) bool {
 		mu.Lock()
-		n := dice.IntN(100)
+		n := dice.IntN(40)
 		mu.Unlock()
 		return n == 0 && hangUp(ctx)
 	}
@@ -115,7 +115,7 @@ func TestBundlesThatBreakDoubleNothing(t *testing.T) {
 	lb.ShareHard(&cfg)
 	p := k.start(t, cfg)
 	stop := writers(t, p, 16)
-	p.bundled(t, 2000)
+	p.bundled(t, 300)
 	stop()
 	k.all(t)
 	if s := p.Status().Session; s.Replays == 0 || s.InFlight != 0 {
