@@ -142,6 +142,7 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 }
 
 // readWhole reads an answer that came whole: its head, and as much body as that says.
+// Where it was decided under a number, that must be this write's.
 func (x *exchange) readWhole() error {
 	block := x.lane.block
 	i := bytes.Index(block, []byte("\r\n\r\n"))
@@ -153,6 +154,9 @@ func (x *exchange) readWhole() error {
 	}
 	if x.ans.status < fasthttp.StatusOK || x.ans.length != len(block)-x.ans.size {
 		return fmt.Errorf("%w: its body is not as long as its head says", errBadAnswer)
+	}
+	if n := x.ans.sequence; n != 0 && n != x.sequence {
+		return fmt.Errorf("%w: it is another write's", errBadAnswer)
 	}
 	return nil
 }
