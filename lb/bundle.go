@@ -30,7 +30,6 @@ type bundle struct {
 	outbox *edge.Outbox
 
 	// What follows is guarded by the lock of bundles.
-	ended  bool
 	places []*ride // whose answer is to come; nil: free
 	free   []uint32
 	idle   int // ticks
@@ -140,7 +139,6 @@ func (b *bundle) tick(now time.Time) error {
 
 // leave takes no more writes; the lock is held.
 func (b *bundle) leave() {
-	b.ended = true
 	if b.of.open == b {
 		b.of.open = nil
 	}

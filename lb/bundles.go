@@ -104,10 +104,11 @@ func (s *bundles) close() {
 }
 
 // bundles says whether an attempt may go in a bundle: a numbered write that is short,
-// since what is under way on a connection that ends must be asked for again.
+// since what is under way on a connection that ends must be asked for again. One that
+// was lost goes by itself: it may be what ended the bundle.
 func (x *exchange) bundles(busy int64) bool {
 	cfg := &x.set.cfg
-	return x.session != nil && cfg.ShareReads != ShareNever && (busy >= bundleFrom || cfg.shareHard) &&
+	return x.session != nil && !x.doubt && cfg.ShareReads != ShareNever && (busy >= bundleFrom || cfg.shareHard) &&
 		len(x.body) <= joinBody && len(x.head) <= edge.MaxMessage
 }
 

@@ -19,7 +19,7 @@ type registry struct {
 	view atomic.Pointer[View]
 
 	elections atomic.Uint64 // how often the leader changed
-	brokenOff atomic.Uint64 // numbered writes that a new leader broke off
+	brokenOff atomic.Uint64 // connections of numbered writes that a new leader broke off
 	calledOff atomic.Uint64 // reads that left a backend which could serve them no more
 	written   written
 

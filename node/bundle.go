@@ -19,7 +19,7 @@ type bundles struct {
 // serveBundle makes a connection one for many requests at once. Each is served as
 // if it had come by itself.
 func (n *Node) serveBundle(ctx *fasthttp.RequestCtx) {
-	if n.api == nil || !ctx.IsGet() || !bytes.EqualFold(ctx.Request.Header.Peek(fasthttp.HeaderUpgrade), []byte(edge.BundleProtocol)) {
+	if n.api == nil || edge.InBundle(ctx) || !ctx.IsGet() || !bytes.EqualFold(ctx.Request.Header.Peek(fasthttp.HeaderUpgrade), []byte(edge.BundleProtocol)) {
 		ctx.Response.Header.Set(fasthttp.HeaderUpgrade, edge.BundleProtocol)
 		n.refuse(ctx, &edge.Problem{
 			Status: fasthttp.StatusUpgradeRequired, Code: "upgrade_required",

@@ -94,6 +94,12 @@ func TestWritesInABundle(t *testing.T) {
 	if again.status != 200 || again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Dengine-Index") != seen[7].header.Get("Dengine-Index") {
 		t.Errorf("repeated: %+v, at first %+v", again, seen[7])
 	}
+	if _, err := conn.Write(framed(0, "GET /dengine/writes HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: dengine-writes\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, a := c.answered(r); a.status != 426 {
+		t.Errorf("a bundle in a bundle: %+v", a)
+	}
 	f := c.others(l)[0]
 	conn, r = c.bundle(f)
 	if _, err := conn.Write(framed(0, put(0))); err != nil {

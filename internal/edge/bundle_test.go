@@ -132,6 +132,16 @@ func TestBundleIsAsStrictAsConnections(t *testing.T) {
 	}
 }
 
+// A place is no connection that could be handed over.
+func TestBundleKnowsItsOwn(t *testing.T) {
+	t.Parallel()
+	c, _, _ := bundle(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString(fmt.Sprint(edge.InBundle(ctx))) })
+	send(t, c, frame(0, put("/", "")))
+	if _, _, body := next(t, edge.NewFrameReader(c)); body != "true" {
+		t.Errorf("got %q", body)
+	}
+}
+
 // What is no frame, or comes where an answer is owed, ends the bundle.
 func TestBundleEndsAtWhatMustNotCome(t *testing.T) {
 	t.Parallel()
