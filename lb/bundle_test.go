@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/dengine/dengine/lb"
 	"github.com/valyala/fasthttp"
 )
@@ -184,6 +185,37 @@ func TestLateAnswerOfABundleIsNobodys(t *testing.T) {
 	p.bundled(t, 500)
 	stop()
 	k.all(t)
+	if n := p.Status().Session.Doubts; n != 1 {
+		t.Errorf("%d writes came into doubt: the late answer cost others theirs", n)
+	}
+}
+
+// A write that ends the bundle each time ends it once: then it goes alone.
+func TestWriteThatEndsBundlesGoesAlone(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.fail(k.nodes[0], fault{before: func(ctx *fasthttp.RequestCtx) bool {
+		return strings.HasPrefix(string(ctx.Path()), "/kv/poison") && edge.InBundle(ctx) && hangUp(ctx)
+	}})
+	cfg := config(k.nodes...)
+	lb.ShareHard(&cfg)
+	p := k.start(t, cfg)
+	stop := writers(t, p, 4)
+	c := client(t)
+	for i := range 20 {
+		p.bundled(t, 5)
+		path := fmt.Sprint("/kv/poison", i)
+		if r := do(t, c, "PUT", p.url(path), "x"); r.status != 200 || r.body != path {
+			t.Errorf("got %+v", r)
+		}
+		k.locked(func() {
+			if n := k.arrived[path]; n > 2 {
+				t.Errorf("it was sent %d times", n)
+			}
+		})
+	}
+	stop()
+	k.all(t)
 }
 
 // What is under way to a leader that hangs goes to the next one at once.
@@ -193,6 +225,7 @@ func TestBundleToAHungLeaderIsBrokenOff(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	cfg := config(k.nodes...)
+	cfg.HoldTimeout = 4 * deadline // the first sending has half of it
 	lb.ShareHard(&cfg)
 	p := k.start(t, cfg)
 	writers(t, p, 8)
