@@ -77,8 +77,7 @@ func TestWritesShareAConnection(t *testing.T) {
 	}
 }
 
-// A node of another version knows no bundles, and one that has just begun may have
-// another address.
+// A node of another version knows no bundles.
 func TestWritesGoAloneWhereANodeTakesNoBundles(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
