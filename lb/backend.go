@@ -11,8 +11,9 @@ import (
 // connections and counters, and what its watcher last saw.
 type backend struct {
 	Backend
-	pool  *pool
-	lanes *lanes
+	pool    *pool
+	lanes   *lanes
+	bundles *bundles
 
 	requests atomic.Uint64 // attempts
 	errors   atomic.Uint64 // attempts without an answer

@@ -3,11 +3,13 @@ package lb_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"testing"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/lb"
 )
@@ -34,6 +36,11 @@ func BenchmarkProxyPutNumbered(b *testing.B) {
 	benchmarkProxy(b, benched{numbered: true, request: shortPut})
 }
 
+// BenchmarkProxyPutBundled is the same over a connection that writes share.
+func BenchmarkProxyPutBundled(b *testing.B) {
+	benchmarkProxy(b, benched{numbered: true, bundled: true, request: shortPut})
+}
+
 // BenchmarkProxyGetShared is a GET over a connection that reads share.
 func BenchmarkProxyGetShared(b *testing.B) {
 	benchmarkProxy(b, benched{shared: true, request: shortGet})
@@ -51,7 +58,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 		most  int64
 	}{
 		"GET": {BenchmarkProxyGet, 0}, "GET of own writes": {BenchmarkProxyGetOwnWrites, 0}, "GET, shared": {BenchmarkProxyGetShared, 0},
-		"PUT": {BenchmarkProxyPut, 1}, "PUT, numbered": {BenchmarkProxyPutNumbered, 1},
+		"PUT": {BenchmarkProxyPut, 1}, "PUT, numbered": {BenchmarkProxyPutNumbered, 1}, "PUT, in a bundle": {BenchmarkProxyPutBundled, 1},
 	} {
 		r := testing.Benchmark(c.bench)
 		if r.N == 0 {
@@ -73,6 +80,7 @@ type benched struct {
 	numbered  bool   // the backend keeps identities
 	ownWrites bool   // reads see them
 	shared    bool   // reads share connections
+	bundled   bool   // writes do
 	before    string // another request, sent once
 	request   string
 }
@@ -83,13 +91,14 @@ func benchmarkProxy(b *testing.B, what benched) {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDengine-Node: n1\r\nDengine-Index: 12345\r\nContent-Length: 17\r\n\r\n" + `{"value":"alice"}`)
 	addr := rawBackend(b, func(c net.Conn, r *bufio.Reader) {
 		for {
-			body, opens := false, false
+			body, opens, bundles := false, false, false
 			for {
 				line, err := r.ReadSlice('\n')
 				if err != nil {
 					return
 				}
 				body = body || bytes.HasPrefix(line, []byte("Content-Length: 5"))
+				bundles = bundles || what.bundled && bytes.HasPrefix(line, []byte("GET /dengine/writes"))
 				opens = opens || bytes.HasPrefix(line, []byte("POST /dengine/session"))
 				if len(line) == 2 {
 					break
@@ -99,6 +108,10 @@ func benchmarkProxy(b *testing.B, what benched) {
 				if _, err := r.Discard(5); err != nil {
 					return
 				}
+			}
+			if bundles {
+				answerFrames(c, r, answer)
+				return
 			}
 			said := answer
 			if opens {
@@ -119,7 +132,7 @@ func benchmarkProxy(b *testing.B, what benched) {
 	}
 	cfg.ReadYourWrites = what.ownWrites
 	cfg.AccessLog = lb.AccessLogOff
-	if what.shared {
+	if what.shared || what.bundled {
 		lb.ShareHard(&cfg)
 	}
 	p := start(b, cfg)
@@ -155,8 +168,30 @@ func benchmarkProxy(b *testing.B, what benched) {
 	if rides, _ := p.Rides(); what.shared && rides == 0 {
 		b.Fatal("no read shared a connection")
 	}
+	if what.bundled && p.Bundled() == 0 {
+		b.Fatal("no write shared a connection")
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		exchange(req)
+	}
+}
+
+// answerFrames gives every request of a bundle the same answer.
+func answerFrames(c net.Conn, r *bufio.Reader, answer []byte) {
+	if _, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+edge.BundleProtocol+"\r\n\r\n"); err != nil {
+		return
+	}
+	frames, out := edge.NewFrameReader(r), []byte(nil)
+	for {
+		place, _, err := edge.NextFrame(frames)
+		if err != nil {
+			return
+		}
+		out = binary.BigEndian.AppendUint32(out[:0], uint32(len(answer)))
+		out = append(binary.BigEndian.AppendUint32(out, place), answer...)
+		if _, err := c.Write(out); err != nil {
+			return
+		}
 	}
 }

@@ -107,7 +107,8 @@ type Config struct {
 
 	// ShareReads lets short reads to one backend share connections while many are under
 	// way there, which saves system calls on both sides. It ends by itself where a backend
-	// makes those behind wait for those before them.
+	// makes those behind wait for those before them. Where nodes may share, short
+	// numbered writes do too: each has an answer of its own there, in any order.
 	ShareReads SharePolicy
 	shareHard  bool // for tests: as soon as there is a connection to share, and without a pause after one ended
 

@@ -40,7 +40,7 @@ type exchange struct {
 	conn     *upstream
 	ans      answer
 	lane     ride     // begun where it has a time
-	whole    bool     // the answer is all in lane
+	whole    bool     // the answer is all in lane.block
 	hint     *backend // where the last refusal pointed
 	hints    int      // how many were followed
 	tried    []*backend
@@ -113,6 +113,11 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	}
 	if x.shares(g, be, by, busy) {
 		if a, ok := x.ride(g, be, by); ok {
+			return a
+		}
+	}
+	if x.bundles(busy) {
+		if a, ok := x.bundled(g, be, by); ok {
 			return a
 		}
 	}

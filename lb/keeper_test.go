@@ -148,7 +148,11 @@ func (k *keepers) serve(n *node, ctx *fasthttp.RequestCtx) {
 
 // hangUp ends the connection without an answer.
 func hangUp(ctx *fasthttp.RequestCtx) bool {
-	_ = ctx.Conn().Close()
+	if n, ok := ctx.UserValue("node").(*node); ok {
+		n.end(ctx)
+	} else {
+		_ = ctx.Conn().Close()
+	}
 	return true
 }
 

@@ -83,7 +83,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	emit(counter, "session_waits_total", "Writes that waited because the session had no number free.", float64(b.sessions.waits.Load()))
 	emit(counter, "session_doubts_total", "Writes that came into doubt: sent, and their answer lost.", float64(b.doubts.Load()))
 	emit(counter, "session_replays_total", "Sendings of writes in doubt, under their number.", float64(b.replays.Load()))
-	emit(counter, "session_broken_off_total", "Numbered writes broken off because another backend took the lead.", float64(b.registry.brokenOff.Load()))
+	emit(counter, "session_broken_off_total", "Connections of numbered writes broken off because another backend took the lead.", float64(b.registry.brokenOff.Load()))
 	emit(counter, "reads_called_off_total", "Attempts of reads that left a node which could serve reads no more.", float64(b.registry.calledOff.Load()))
 	emit(gauge, "written_index", "Highest log index of a write that was answered; 0 without read-your-writes.", float64(b.registry.written.index.Load()))
 	emit(gauge, "held_requests", "Requests that wait for a backend now.", float64(b.held.requests.Load()))
@@ -100,6 +100,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit(counter, "backend_errors_total", "Attempts that a backend did not answer.", float64(be.errors.Load()), "backend", be.HTTP)
 		emit(gauge, "backend_reached_index", "Log index that a backend is known to have applied.", float64(be.reached.Load()), "backend", be.HTTP)
 		emit(counter, "backend_shared_reads_total", "Reads that a backend answered over a connection that they shared.", float64(be.lanes.rides.Load()), "backend", be.HTTP)
+		emit(counter, "backend_bundled_writes_total", "Numbered writes that a backend answered over a connection that they shared.", float64(be.bundles.rides.Load()), "backend", be.HTTP)
 		emit(counter, "backend_shared_reads_left_total", "Reads that left a shared connection without an answer, and were sent again.", float64(be.lanes.left.Load()), "backend", be.HTTP)
 		emit(gauge, "backend_connections", "Open connections to a backend.", float64(be.pool.size()), "backend", be.HTTP)
 	}

@@ -1,12 +1,14 @@
 package lb_test
 
 import (
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
 )
 
@@ -23,6 +25,9 @@ type node struct {
 	changed chan struct{}
 	epoch   int
 	handle  fasthttp.RequestHandler
+	server  *fasthttp.Server
+	bundles map[string]net.Conn // the connections of bundles, by their far end
+	alone   bool                // it takes no bundles
 }
 
 func (n *node) Report() healthcheck.Report {
@@ -73,7 +78,11 @@ func (n *node) answer(h fasthttp.RequestHandler) {
 }
 
 func (n *node) serve(ctx *fasthttp.RequestCtx) {
+	if string(ctx.Path()) == "/dengine/writes" && n.bundle(ctx) {
+		return
+	}
 	n.hits.Add(1)
+	ctx.SetUserValue("node", n)
 	if !ctx.IsGet() && !ctx.IsHead() {
 		n.writes.Add(1)
 	}
@@ -88,16 +97,47 @@ func (n *node) serve(ctx *fasthttp.RequestCtx) {
 	ctx.SetBodyString(n.id)
 }
 
+// bundle makes a connection one for many requests at once, where it is asked to be.
+func (n *node) bundle(ctx *fasthttp.RequestCtx) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.alone || string(ctx.Request.Header.Peek("Upgrade")) != edge.BundleProtocol {
+		return false
+	}
+	ctx.SetStatusCode(101)
+	ctx.Response.Header.Set("Connection", "Upgrade")
+	ctx.Response.Header.Set("Upgrade", edge.BundleProtocol)
+	ctx.Hijack(func(c net.Conn) {
+		n.mu.Lock()
+		n.bundles[c.RemoteAddr().String()] = c.(interface{ UnsafeConn() net.Conn }).UnsafeConn() // Close of the other does nothing
+		n.mu.Unlock()
+		edge.NewBundle(c, n.server).Run()
+	})
+	return true
+}
+
+// end ends the connection that a request came over, whatever else came over it.
+func (n *node) end(ctx *fasthttp.RequestCtx) {
+	n.mu.Lock()
+	c := n.bundles[ctx.RemoteAddr().String()]
+	n.mu.Unlock()
+	if c == nil {
+		c = ctx.Conn()
+	}
+	_ = c.Close()
+}
+
 // startNode starts a follower of term 1.
 func startNode(t testing.TB, id string) *node {
 	t.Helper()
-	n := &node{id: id, changed: make(chan struct{})}
+	n := &node{id: id, changed: make(chan struct{}), bundles: make(map[string]net.Conn)}
 	n.report.ID = id
 	n.follow(1)
 	done := make(chan struct{})
 	h := &healthcheck.Handler{Source: n, Done: done}
 	n.health = startServer(t, &fasthttp.Server{Handler: h.Serve, NoDefaultServerHeader: true}, func() { close(done) })
-	n.http = startServer(t, &fasthttp.Server{Handler: n.serve, NoDefaultServerHeader: true, DisableHeaderNamesNormalizing: true}, nil)
+	n.server = &fasthttp.Server{Handler: n.serve, NoDefaultServerHeader: true, DisableHeaderNamesNormalizing: true}
+	n.http = startServer(t, n.server, nil)
 	return n
 }
 

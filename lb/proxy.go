@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -74,6 +75,9 @@ func (b *Balancer) prepare(x *exchange) bool {
 	if why := x.hw.scan(h); why != "" {
 		refuse(x, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true, Message: why})
 		return false
+	}
+	if bytes.HasPrefix(target, ownPath) {
+		x.hw.upgrade = nil // between the balancer and nodes alone
 	}
 	x.readBy = x.start.Add(cfg.ReadTimeout)
 	x.holdUntil = x.start.Add(cfg.HoldTimeout)

@@ -50,8 +50,20 @@ func (g *registry) breakOff(leader *backend) {
 // published before.
 func (g *registry) claim(u *upstream, be *backend, reign uint64) bool {
 	u.breakable.Store(true)
-	v := g.view.Load()
-	return v.reign == reign || v.led == be
+	return claim{g, be, reign}.holds()
+}
+
+// claim is what a numbered write rests on that was sent to a backend: that no other
+// took the lead since the reign in which it was picked.
+type claim struct {
+	registry *registry
+	be       *backend
+	reign    uint64
+}
+
+func (c claim) holds() bool {
+	v := c.registry.view.Load()
+	return v.reign == c.reign || v.led == c.be
 }
 
 func (g *registry) tell(v *View) {

@@ -42,6 +42,12 @@ type pushback struct{ code, message string }
 // connection.
 func (x *exchange) peekRefusal() refusal {
 	var r refusal
+	if x.whole {
+		if err := json.Unmarshal(x.lane.block[x.ans.size:], &r); err != nil {
+			return refusal{}
+		}
+		return r
+	}
 	if x.ans.length <= 0 || x.ans.size+x.ans.length > x.conn.r.Size() {
 		return r
 	}

@@ -19,7 +19,7 @@ type registry struct {
 	view atomic.Pointer[View]
 
 	elections atomic.Uint64 // how often the leader changed
-	brokenOff atomic.Uint64 // numbered writes that a new leader broke off
+	brokenOff atomic.Uint64 // connections of numbered writes that a new leader broke off
 	calledOff atomic.Uint64 // reads that left a backend which could serve them no more
 	written   written
 
@@ -57,6 +57,7 @@ func (g *registry) wait() {
 	g.mu.Lock()
 	for _, be := range slices.Concat(g.backends, g.retired) {
 		be.lanes.close()
+		be.bundles.close()
 	}
 	g.mu.Unlock()
 	g.wg.Wait()
@@ -80,7 +81,10 @@ func configured(cfg Config) []Backend {
 
 func (g *registry) add(be Backend) *backend {
 	p := newPool(be.HTTP, limitsOf(g.cfg))
-	return &backend{Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard)}
+	return &backend{
+		Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard),
+		bundles: &bundles{pool: p, start: g.wg.Go, log: g.log},
+	}
 }
 
 func limitsOf(cfg Config) poolLimits {
@@ -165,6 +169,7 @@ func (g *registry) apply(want []Backend) {
 		g.log.Info("backend removed", zap.String("backend", be.name()), zap.String("http", be.HTTP))
 		g.unwatch(be)
 		be.pool.close()
+		be.bundles.close()
 		g.retired = append(g.retired, be)
 	}
 	g.backends = next

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// ride is a read's part in a lane. The lane owns it, and the answer that it names,
-// until an end comes over done.
+// ride is a read's part in a lane, or a write's in a bundle. The lane owns it, and the
+// answer that it names, until an end comes over done.
 type ride struct {
 	done  chan rideEnd // has room for one
 	since time.Time
+	by    time.Time // of a write: its answer must have come
 	ans   *answer
 	block []byte // the whole answer
 }

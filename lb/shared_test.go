@@ -26,7 +26,7 @@ const allShared = "DENGINE_LB_TEST_ALL_SHARED"
 // behind another goes elsewhere at once.
 const again = "Ambiguous|Chunked|Headers|Forwarded|Pipelined|Unasked|Bounded|Stream|LargeBodies|EmptyAnswers|HTTP|Upgrade|" +
 	"Read(Is|Fails|Asks|Waits|LeavesTheOnly|Stays)|HungNode|SlowRead|Lost|Unknown|Doubt|ExecutedOnce|Limit|BeforeTheBody|Drain|" +
-	"HalfClosed|FuzzForward|FuzzAnswer|RefusalThat|MultiGet|ReadsGoWhere|ReadsSpread"
+	"HalfClosed|Numbered|Session|RefusedWrite|HeldWrite|Leaving|SlowWrite|FuzzForward|FuzzAnswer|RefusalThat|MultiGet|ReadsGoWhere|ReadsSpread"
 
 // What holds for a request by itself holds for one that shares its connection.
 func TestAllOfItShared(t *testing.T) {

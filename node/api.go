@@ -41,6 +41,7 @@ const (
 	pathKVKey   = "/kv/"
 	pathKVGet   = "/kv/get"
 	pathSession = "/dengine/session"
+	pathBundle  = "/dengine/writes"
 	jsonType    = "application/json"
 	binaryType  = "application/octet-stream"
 )
@@ -79,6 +80,8 @@ func (n *Node) Serve(ctx *fasthttp.RequestCtx) {
 		n.serveKey(ctx, path[len(pathKVKey):], query)
 	case string(path) == pathSession:
 		n.serveSession(ctx)
+	case string(path) == pathBundle:
+		n.serveBundle(ctx)
 	default:
 		n.refuse(ctx, &edge.Problem{
 			Status: fasthttp.StatusNotFound, Code: "not_found",

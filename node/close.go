@@ -46,6 +46,7 @@ func (n *Node) close() error {
 	n.cancel(ErrClosed)
 	n.endReads()
 	errs := []error{shutdown(n.api, n.apiLn, limit)}
+	n.bundles.close()
 	if c != nil {
 		errs = append(errs, c.close(limit))
 	} else if n.port != nil {

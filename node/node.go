@@ -63,6 +63,7 @@ type Node struct {
 	once   sync.Once
 	closed error // what Close returned
 
+	bundles  bundles
 	spawning sync.Mutex
 	ended    bool // Close waits for the group: nothing is spawned any more
 }

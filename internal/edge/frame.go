@@ -1,0 +1,107 @@
+package edge
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+)
+
+// BundleProtocol is what Upgrade names where requests are to come in frames.
+const BundleProtocol = "dengine-writes"
+
+// MaxMessage is the longest message that a frame holds, and MaxPlaces how many
+// requests may be under way on one connection.
+const (
+	MaxMessage = 64 << 10
+	MaxPlaces  = 1024
+)
+
+// ErrFrame says that what came is no frame, or one that must not come now.
+var ErrFrame = errors.New("not a frame that can be taken")
+
+// A frame is the length of its message and its place, each in four bytes, and the
+// message: one whole request, or one whole answer.
+const frameHead = 8
+
+func appendFrame(b []byte, place uint32, message []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))
+	b = binary.BigEndian.AppendUint32(b, place)
+	return append(b, message...)
+}
+
+// NewFrameReader returns a reader that NextFrame can read from.
+func NewFrameReader(c io.Reader) *bufio.Reader {
+	return bufio.NewReaderSize(c, frameHead+MaxMessage)
+}
+
+// NextFrame returns the next message and its place. The message is good until the
+// next one is read. After a deadline it can be called again.
+func NextFrame(r *bufio.Reader) (place uint32, message []byte, err error) {
+	head, err := r.Peek(frameHead)
+	if err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head)
+	place = binary.BigEndian.Uint32(head[4:])
+	if n == 0 || n > MaxMessage || place >= MaxPlaces {
+		return 0, nil, ErrFrame
+	}
+	frame, err := r.Peek(frameHead + int(n))
+	if err != nil {
+		return 0, nil, err
+	}
+	_, err = r.Discard(len(frame))
+	return place, frame[frameHead:], err
+}
+
+// keepOut is the largest buffer that an Outbox keeps.
+const keepOut = 256 << 10
+
+// Outbox sends the frames of many goroutines over one connection, as many as
+// there are in one go.
+type Outbox struct {
+	send func([]byte) error // must end the connection where it fails
+
+	mu      sync.Mutex
+	out     []byte // to be sent next
+	spare   []byte // room for the next out
+	sending bool   // somebody is about to send, or does
+}
+
+// NewOutbox returns an Outbox that calls send, never twice at once. Where send
+// fails, the connection must be at its end: what was put then is gone.
+func NewOutbox(send func([]byte) error) *Outbox { return &Outbox{send: send} }
+
+// Put sends a message, or leaves it to whoever is about to send. Those who are
+// ready to run come first, since they may have more to send.
+func (o *Outbox) Put(place uint32, message []byte) {
+	o.mu.Lock()
+	o.out = appendFrame(o.out, place, message)
+	if o.sending {
+		o.mu.Unlock()
+		return
+	}
+	o.sending = true
+	o.mu.Unlock()
+	runtime.Gosched()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.out) > 0 {
+		out := o.out
+		o.out, o.spare = o.spare[:0], nil
+		o.mu.Unlock()
+		err := o.send(out)
+		o.mu.Lock()
+		if cap(out) <= keepOut {
+			o.spare = out
+		}
+		if err != nil {
+			o.out = o.out[:0]
+			break
+		}
+	}
+	o.sending = false
+}
