@@ -14,11 +14,17 @@ import (
 // about a millisecond.
 const tooEarly = 300 * time.Millisecond
 
+// patientWithDisks has a leader stay one while its disk hangs, on a slow machine too.
+func patientWithDisks(cfg *node.Config) {
+	cfg.DiskTimeout = 10 * harness.Patience
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = 2*time.Second, 2*time.Second, 2*time.Second
+}
+
 // A leader sends an entry before it has it on disk itself, and acknowledges nothing
 // before it has: the disk of one follower is no majority of three.
 func TestLeaderRunsAheadOfItsDiskAndAcknowledgesNothing(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.DiskTimeout = 10 * harness.Patience })
+	c := startCluster(t, 3, patientWithDisks)
 	l := c.leader()
 	f, down := c.others(l)[0], c.others(l)[1]
 	if w := c.do("PUT", c.api(l, "/kv/a"), "v"); w.status != 200 {
@@ -60,7 +66,7 @@ func TestLeaderRunsAheadOfItsDiskAndAcknowledgesNothing(t *testing.T) {
 // for its disk.
 func TestLeaderThatBecomesTheOnlyVoterWaitsForItsDisk(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.DiskTimeout = 10 * harness.Patience })
+	c := startCluster(t, 3, patientWithDisks)
 	l := c.leader()
 	n, other := c.nodes[l], c.configs[c.others(l)[0]].ID
 	if err := n.Demote(c.configs[c.others(l)[1]].ID); err != nil {
