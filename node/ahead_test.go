@@ -94,3 +94,25 @@ func TestLeaderThatBecomesTheOnlyVoterWaitsForItsDisk(t *testing.T) {
 		}
 	}
 }
+
+// The only node of a cluster commits alone too.
+func TestOnlyNodeWaitsForItsDisk(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, patientWithDisks)
+	release := sync.OnceFunc(c.nodes[0].HangLog())
+	defer release()
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := c.nodes[0].Put(t.Context(), []byte("a"), []byte("v"), node.Condition{})
+		wrote <- err
+	}()
+	select {
+	case err := <-wrote:
+		t.Fatalf("the write was answered (%v), and is on no disk", err)
+	case <-time.After(tooEarly):
+	}
+	release()
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+}
