@@ -148,3 +148,20 @@ func (s *logStore) heldBack(req *raft.AppendEntriesRequest, resp *raft.AppendEnt
 	}
 	return nil
 }
+
+// FirstIndex implements raft.LogStore.
+func (s *logStore) FirstIndex() (uint64, error) {
+	ahead, _ := s.ahead.ends() // before the disk is asked: meanwhile they may get there
+	first, err := s.disk.FirstIndex()
+	if first == 0 && err == nil {
+		first = ahead
+	}
+	return first, err
+}
+
+// LastIndex implements raft.LogStore.
+func (s *logStore) LastIndex() (uint64, error) {
+	_, ahead := s.ahead.ends()
+	last, err := s.disk.LastIndex()
+	return max(last, ahead), err
+}

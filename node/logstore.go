@@ -164,23 +164,6 @@ func (s *logStore) append(logs []*raft.Log) error {
 	})
 }
 
-// FirstIndex implements raft.LogStore.
-func (s *logStore) FirstIndex() (uint64, error) {
-	ahead, _ := s.ahead.ends() // before the disk is asked: meanwhile they may get there
-	first, err := s.disk.FirstIndex()
-	if first == 0 && err == nil {
-		first = ahead
-	}
-	return first, err
-}
-
-// LastIndex implements raft.LogStore.
-func (s *logStore) LastIndex() (uint64, error) {
-	_, ahead := s.ahead.ends()
-	last, err := s.disk.LastIndex()
-	return max(last, ahead), err
-}
-
 // Close implements io.Closer: all that was taken is on disk before.
 func (s *logStore) Close() error {
 	failed := s.ahead.settle() // that has been said when it failed
