@@ -108,6 +108,7 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}
 	trans.raft.Store(c.raft)
+	c.store.raft.Store(c.raft)
 	// raft calls the filter on its own goroutine at every change of state or
 	// leader; it must not block for long, and nothing is sent.
 	c.raft.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {

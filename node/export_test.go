@@ -150,3 +150,16 @@ func (n *Node) Electorate() func() (others, majority int) {
 		return len(e.peers), e.majority
 	}
 }
+
+// Logged returns how far the node's log goes, and Heard how far a peer's does by its
+// answers to this node.
+func (n *Node) Logged() uint64 { return n.core.Load().raft.LastIndex() }
+
+// Heard: see Logged.
+func (n *Node) Heard(peer string) uint64 { return n.contact.heard(raft.ServerID(peer)) }
+
+func (c *contact) heard(peer raft.ServerID) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acked[peer].index
+}

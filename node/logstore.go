@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -41,6 +42,8 @@ type logStore struct {
 	end   *logEnd
 	watch *diskWatch
 	fatal func(error)
+	ahead ahead
+	raft  atomic.Pointer[raft.Raft] // nil until it runs: what is stored is on disk then
 
 	mu    sync.RWMutex
 	cache logCache
@@ -115,6 +118,10 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 		*log = *hit
 		return nil
 	}
+	if hit = s.ahead.get(index); hit != nil { // the cache may be smaller than what is under way
+		*log = *hit
+		return nil
+	}
 	err := s.disk.GetLog(index, log)
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
 		return err
@@ -127,14 +134,15 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 // StoreLog implements raft.LogStore.
 func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs implements raft.LogStore.
+// StoreLogs implements raft.LogStore. The entries are on disk when it returns, but for
+// those of a leader that may run ahead.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	err := s.write("append to the log", func() error {
-		if err := s.closeGap(logs); err != nil {
-			return err
-		}
-		return s.disk.StoreLogs(logs)
-	})
+	var err error
+	if mayRunAhead(s.raft.Load(), logs) {
+		err = s.ahead.add(logs, s.append)
+	} else if err = s.ahead.settle(); err == nil {
+		err = s.append(logs)
+	}
 	if err != nil {
 		return err
 	}
@@ -144,6 +152,26 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		s.cache.add(l)
 	}
 	return nil
+}
+
+// append has entries on disk when it returns.
+func (s *logStore) append(logs []*raft.Log) error {
+	return s.write("append to the log", func() error {
+		if err := s.closeGap(logs); err != nil {
+			return err
+		}
+		return s.disk.StoreLogs(logs)
+	})
+}
+
+// Close implements io.Closer: all that was taken is on disk before.
+func (s *logStore) Close() error {
+	failed := s.ahead.settle() // that has been said when it failed
+	s.ahead.wg.Wait()
+	if failed != nil {
+		return errors.Join(fmt.Errorf("not all of the log is on disk: %w", failed), s.disk.Close())
+	}
+	return s.disk.Close()
 }
 
 // closeGap empties a log that takes no gap and ends before these entries do begin.
@@ -172,7 +200,10 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 	s.mu.Lock()
 	s.cache.drop(lo, hi)
 	s.mu.Unlock()
-	last, err := s.LastIndex()
+	if err := s.ahead.settle(); err != nil {
+		return err
+	}
+	last, err := s.disk.LastIndex()
 	if err != nil {
 		return fmt.Errorf("read the log's last index: %w", err)
 	}

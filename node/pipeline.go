@@ -42,6 +42,10 @@ func (p *pipeline) watch() {
 			failed := f.Error() != nil || !f.Response().Success
 			if f.Error() == nil {
 				p.t.contact.noteAppended(p.id, f.Request(), f.Response(), f.Start())
+				if p.t.log.heldBack(f.Request(), f.Response(), p.closed) != nil {
+					p.AppendPipeline.Close()
+					return
+				}
 			}
 			select {
 			case p.done <- f:

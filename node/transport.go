@@ -17,7 +17,7 @@ import (
 type transport struct {
 	*raft.NetworkTransport
 	contact  *contact
-	log      raft.LogStore
+	log      *logStore
 	disk     *diskWatch
 	maxBytes int
 	patient  bool                      // leases rest on what this node accepts; see SetHeartbeatHandler
@@ -41,7 +41,7 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(inner *raft.NetworkTransport, c *contact, log raft.LogStore, disk *diskWatch, maxBytes int, patient bool) *transport {
+func newTransport(inner *raft.NetworkTransport, c *contact, log *logStore, disk *diskWatch, maxBytes int, patient bool) *transport {
 	t := &transport{
 		NetworkTransport: inner, contact: c, log: log, disk: disk, maxBytes: maxBytes, patient: patient,
 		rpcs: make(chan raft.RPC), hints: make(chan hint, 1), closed: make(chan struct{}), away: make(map[raft.ServerID]time.Time),
@@ -74,10 +74,11 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, arg
 	if replicates {
 		t.noteReached(id, err)
 	}
-	if err == nil {
-		t.contact.noteAppended(id, args, resp, sent)
+	if err != nil {
+		return err
 	}
-	return err
+	t.contact.noteAppended(id, args, resp, sent)
+	return t.log.heldBack(args, resp, t.closed)
 }
 
 // awaitPause is how often is looked whether a peer is back.

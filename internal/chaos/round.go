@@ -43,10 +43,9 @@ func Cluster(t harness.T, p Promise) *harness.Cluster {
 // Cluster starts one for the round, with a network that can be hurt.
 func (s Setup) Cluster(t harness.T) *harness.Cluster {
 	t.Helper()
+	s = s.complete() // what Command says is what runs
 	args := append(slices.Clone(snapshots), s.Promise.nodeArgs()...)
-	if s.Store != "" {
-		args = append(args, "--log-store", s.Store)
-	}
+	args = append(args, "--log-store", s.Store)
 	faulty := slices.ContainsFunc(s.Nemeses, func(f Fault) bool { return f.faulty })
 	return harness.Start(t, harness.Options{Nodes: s.Nodes, Relays: true, Faults: faulty, NodeArgs: args})
 }
