@@ -22,12 +22,18 @@ type brokenNode struct {
 func brokenNodes(t *testing.T) []brokenNode {
 	t.Helper()
 	all := Workloads()
-	data := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == ofExpiry })
+	without := func(workload string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == workload })
+	}
+	data := without(ofExpiry)
+	// A plain write that is executed twice shows in a register only where another came
+	// between and a read after: one round of eight found one. The others count.
+	doubles := without("registers")
 	return []brokenNode{
 		{"stale reads", "DENGINE_FAULT_STALE_READS=1", named(t, "two-way"), data},
 		{"no fsync", "DENGINE_FAULT_LATE_DISK=1", named(t, "kill-all"), data},
 		{"acknowledged before it is committed", "DENGINE_FAULT_EARLY_ACK=1", named(t, "kill"), data},
-		{"identities are forgotten", "DENGINE_FAULT_NO_IDENTITIES=1", named(t, "pause"), all},
+		{"identities are forgotten", "DENGINE_FAULT_NO_IDENTITIES=1", named(t, "pause"), doubles},
 	}
 }
 
