@@ -131,7 +131,7 @@ func TestFullDiskOfOneNode(t *testing.T) {
 func TestFullDisksOfAllNodes(t *testing.T) {
 	t.Parallel()
 	disks := newSmallDisks(t)
-	c := harness.Prepare(t, harness.Options{LBArgs: []string{"--hold-timeout", "1s"}})
+	c := harness.Prepare(t, harness.Options{NodeArgs: []string{"--log-store", "bolt"}, LBArgs: []string{"--hold-timeout", "1s"}}) // raft-wal would not fit
 	for i, p := range c.Nodes {
 		disks.mount(p.Dir, (8+i)<<10)
 	}
