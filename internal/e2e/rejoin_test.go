@@ -52,9 +52,12 @@ func TestWipedNodeComesBack(t *testing.T) {
 				}
 				return nil
 			})
-			if !strings.Contains(victim.Log(), command[1]) {
-				t.Errorf("its log does not hold the command")
-			}
+			harness.Eventually(t, "the command in its log", func() error {
+				if !strings.Contains(victim.Log(), command[1]) {
+					return errors.New("it is not there: " + command[1])
+				}
+				return nil
+			})
 			victim.Stop()
 			out, err := exec.Command(filepath.Join(harness.Programs(t), "dengine-node"), strings.Fields(command[1])...).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), victim.Name+" was removed by leader") {
