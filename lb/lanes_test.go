@@ -88,15 +88,24 @@ func TestPlainAnswers(t *testing.T) {
 	}
 }
 
-// Nobody can join a lane on which more has come than was asked for.
-func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
-	t.Parallel()
+// oneLane returns lanes with one that is open, and the backend's side of it.
+func oneLane(t *testing.T) (*lanes, *lane, net.Conn) {
+	t.Helper()
 	ours, theirs := net.Pipe()
-	defer ours.Close()
-	defer theirs.Close()
+	t.Cleanup(func() {
+		ours.Close()
+		theirs.Close()
+	})
 	s := newLanes(newPool("", poolLimits{}), nil, false)
 	l := &lane{of: s, u: newUpstream(ours, 4096)}
 	s.open = []*lane{l}
+	return s, l, theirs
+}
+
+// Nobody can join a lane on which more has come than was asked for.
+func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	s, l, theirs := oneLane(t)
 	one := &ride{done: make(chan rideEnd, 1), since: time.Now(), ans: new(answer)}
 	if _, flush := s.join(one, []byte("GET /")); !flush {
 		t.Fatal("nobody was to write")
@@ -118,12 +127,7 @@ func TestLaneEndsBeforeAnyoneTakesWhatNobodyAskedFor(t *testing.T) {
 // An answer that comes while a read is still to be sent is not that read's.
 func TestLaneTakesNoAnswerBeforeItAsked(t *testing.T) {
 	t.Parallel()
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	defer theirs.Close()
-	s := newLanes(newPool("", poolLimits{}), nil, false)
-	l := &lane{of: s, u: newUpstream(ours, 4096)}
-	s.open = []*lane{l}
+	s, l, theirs := oneLane(t)
 	if _, flush := s.join(&ride{done: make(chan rideEnd, 1), since: time.Now(), ans: new(answer)}, []byte("GET /")); !flush {
 		t.Fatal("nobody was to write")
 	}
@@ -136,12 +140,7 @@ func TestLaneTakesNoAnswerBeforeItAsked(t *testing.T) {
 // A read that nobody has had the time to send is not late: it is not sent elsewhere.
 func TestReadThatWasNotSentIsNotLate(t *testing.T) {
 	t.Parallel()
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	defer theirs.Close()
-	s := newLanes(newPool("", poolLimits{}), nil, false)
-	l := &lane{of: s, u: newUpstream(ours, 4096)}
-	s.open = []*lane{l}
+	s, l, _ := oneLane(t)
 	r := &ride{done: make(chan rideEnd, 1), since: time.Now().Add(-time.Hour), ans: new(answer)}
 	s.join(r, []byte("GET /"))
 	if !l.tick(time.Now()) || l.ended {
