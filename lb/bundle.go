@@ -68,7 +68,7 @@ func (b *bundle) begin() error {
 			_, err = b.u.patient.Write(p)
 		}
 		if err != nil {
-			_ = b.u.Close() // run tells everyone
+			b.end()
 		}
 		return err
 	})
@@ -142,6 +142,14 @@ func (b *bundle) leave() {
 	if b.of.open == b {
 		b.of.open = nil
 	}
+}
+
+// end ends a bundle that cannot be trusted: run tells everyone on it, and nobody joins.
+func (b *bundle) end() {
+	b.of.mu.Lock()
+	b.leave()
+	b.of.mu.Unlock()
+	_ = b.u.Close()
 }
 
 // broken ends a bundle whose connection has.

@@ -132,7 +132,7 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 	if end := <-r.done; end.err != nil {
 		a = x.broke(end.err)
 	} else if err := x.readWhole(); err != nil {
-		_ = b.u.Close() // what else comes over it is no better
+		b.end() // what else comes over it is no better
 		a = x.broke(err)
 	} else {
 		x.whole = true

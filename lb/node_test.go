@@ -116,13 +116,14 @@ func (n *node) bundle(ctx *fasthttp.RequestCtx) bool {
 	return true
 }
 
-// end ends the connection that a request came over, whatever else came over it.
+// end ends the connection that a request came over, whatever else came over it. A
+// connection of its own may come from where a bundle did that has ended.
 func (n *node) end(ctx *fasthttp.RequestCtx) {
-	n.mu.Lock()
-	c := n.bundles[ctx.RemoteAddr().String()]
-	n.mu.Unlock()
-	if c == nil {
-		c = ctx.Conn()
+	c := ctx.Conn()
+	if edge.InBundle(ctx) {
+		n.mu.Lock()
+		c = n.bundles[ctx.RemoteAddr().String()]
+		n.mu.Unlock()
 	}
 	_ = c.Close()
 }

@@ -32,7 +32,11 @@ func TestBodyThatStallsIsGivenUp(t *testing.T) {
 			if r := do(t, client(t), "GET", p.url("/next"), ""); r.status != 200 {
 				t.Errorf("the next request got %+v", r)
 			}
-			if head := <-heads; !strings.HasPrefix(head, c.arrives) || c.arrives == "" && !strings.HasPrefix(head, "GET /next") {
+			if c.arrives != "" { // over a connection of its own: the next request may be there first
+				if got := []string{<-heads, <-heads}; !strings.HasPrefix(got[0], c.arrives) && !strings.HasPrefix(got[1], c.arrives) {
+					t.Errorf("the backend got %q", got)
+				}
+			} else if head := <-heads; !strings.HasPrefix(head, "GET /next") {
 				t.Errorf("the backend got %q", head)
 			}
 		})
