@@ -70,9 +70,13 @@ func (t *tracker) node(id string) *view {
 	return nil
 }
 
-// ready ends the start: from now on changes against this leader are told.
+// ready ends the start: from now on changes against this leader are told, or against
+// one that came after it and is known already.
 func (t *tracker) ready(leader string, term uint64) {
 	t.told, t.leader, t.term = true, leader, term
+	if n := t.best(); n != nil {
+		t.leader, t.term = n.id, n.report.Term
+	}
 }
 
 func (t *tracker) started(now time.Time, id string) []Event {

@@ -60,6 +60,25 @@ var (
 	code1   = Exit{Code: 1}
 )
 
+// A leader that was elected while the start was being completed is no news after it.
+func TestLeaderOfTheStartIsNoNews(t *testing.T) {
+	t.Parallel()
+	s := &script{t: newTracker([]string{"n1", "n2", "n3"}), start: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)}
+	for _, id := range []string{"n1", "n2", "n3"} {
+		s.note(s.t.started(s.start, id))
+		s.leads(0, id, "n1", 3)
+	}
+	for _, id := range []string{"n2", "n1", "n3"} {
+		s.leads(100, id, "n2", 4)
+	}
+	s.t.ready("n1", 3)
+	s.leads(200, "n2", "n2", 4)
+	s.tick(5000)
+	if len(s.lines) > 0 {
+		t.Errorf("it says %q", s.lines)
+	}
+}
+
 func TestTracker(t *testing.T) {
 	t.Parallel()
 	three := []string{"n1", "n2", "n3"}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,9 +158,9 @@ func TestFailoverIsOneLine(t *testing.T) {
 		t.Errorf("kill leader: exit %d, %s%s", code, out, errs)
 	}
 	eventually(t, "the change is told", func() bool { return strings.Contains(p.out.String()[before:], "leads in term") })
-	line := p.out.String()[before:]
-	if strings.Count(line, "\n") != 1 || !strings.Contains(line, " "+leader+" died (SIGKILL); n") || !strings.Contains(line, "; no leader for ") {
-		t.Errorf("it says %q", line)
+	line, more, _ := strings.Cut(p.out.String()[before:], "\n")
+	if !strings.Contains(line, " "+leader+" died (SIGKILL); n") || !strings.Contains(line, "; no leader for ") || strings.Contains(more, leader) {
+		t.Errorf("it says %q and %q", line, more) // a busy machine may elect more than once
 	}
 	// What the answer says brings it back.
 	_, back, _ := strings.Cut(strings.TrimSpace(out), "start it again with: ")
@@ -205,7 +206,8 @@ func TestEventsAsJSON(t *testing.T) {
 		}
 		kinds = append(kinds, string(e.Kind))
 	}
-	if got := strings.Join(kinds, " "); got != "ready leader stopping stopped" {
+	// A busy machine may elect more than once.
+	if got := strings.Join(slices.Compact(kinds), " "); got != "ready leader stopping stopped" {
 		t.Errorf("events: %s", got)
 	}
 }
