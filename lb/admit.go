@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dengine/dengine/internal/sock"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +41,7 @@ func (f *front) accept() error {
 		case err != nil:
 			return fmt.Errorf("accept: %w", err)
 		}
-		f.admit(newPatient(c))
+		f.admit(sock.New(c))
 	}
 }
 

@@ -44,7 +44,7 @@ func (b *bundle) begin() error {
 	if err := b.u.SetDeadline(time.Now().Add(bundleStuck)); err != nil {
 		return err
 	}
-	if _, err := b.u.patient.Write([]byte("GET /dengine/writes HTTP/1.1\r\nHost: " + b.of.pool.addr +
+	if _, err := b.u.Conn.Write([]byte("GET /dengine/writes HTTP/1.1\r\nHost: " + b.of.pool.addr +
 		"\r\nConnection: Upgrade\r\nUpgrade: " + edge.BundleProtocol + "\r\n\r\n")); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (b *bundle) begin() error {
 	b.outbox = edge.NewOutbox(func(p []byte) error {
 		err := b.u.SetWriteDeadline(time.Now().Add(bundleStuck))
 		if err == nil {
-			_, err = b.u.patient.Write(p)
+			_, err = b.u.Conn.Write(p)
 		}
 		if err != nil {
 			b.end()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dengine/dengine/internal/sock"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +17,7 @@ var errStale = errors.New("the backend closed the connection while it was idle")
 
 // upstream is one connection to a backend. It serves one request at a time.
 type upstream struct {
-	*patient
+	*sock.Conn
 	r     *bufio.Reader
 	wrote bool // a byte of the request now on it may have left
 	used  bool // it has served a request before
@@ -35,7 +36,7 @@ type upstream struct {
 }
 
 func newUpstream(c net.Conn, bufferSize int) *upstream {
-	u := &upstream{patient: newPatient(c)}
+	u := &upstream{Conn: sock.New(c)}
 	u.r = bufio.NewReaderSize(u, bufferSize)
 	u.check = func(fd uintptr) { u.quiet = !pollNow(&u.fds, fd, unix.POLLIN|unix.POLLRDHUP) }
 	u.trade.step = u.trade.once
@@ -44,7 +45,7 @@ func newUpstream(c net.Conn, bufferSize int) *upstream {
 
 // Write sends p. Where the kernel took none of it, none of it has left.
 func (u *upstream) Write(p []byte) (int, error) {
-	n, err := u.patient.Write(p)
+	n, err := u.Conn.Write(p)
 	u.wrote = u.wrote || n > 0
 	return n, err
 }
@@ -57,11 +58,11 @@ func (u *upstream) fresh() bool {
 	if u.r.Buffered() > 0 {
 		return false
 	}
-	if u.socket == nil {
+	if u.Raw() == nil {
 		return true
 	}
 	u.quiet = false
-	if err := u.socket.raw.Control(u.check); err != nil {
+	if err := u.Raw().Control(u.check); err != nil {
 		return false
 	}
 	return u.quiet
@@ -72,13 +73,13 @@ func (u *upstream) fresh() bool {
 // from one that has left, and HTTP gives it no reason to do so. Peeking at the
 // data would be blind behind pipelined bytes.
 func clientLeft(c net.Conn) bool {
-	p, ok := c.(*patient)
-	if !ok || p.socket == nil {
+	p, ok := c.(*sock.Conn)
+	if !ok || p.Raw() == nil {
 		return false
 	}
 	var fds [1]unix.PollFd
 	left := true
-	if err := p.socket.raw.Control(func(fd uintptr) { left = pollNow(&fds, fd, unix.POLLRDHUP) }); err != nil {
+	if err := p.Raw().Control(func(fd uintptr) { left = pollNow(&fds, fd, unix.POLLRDHUP) }); err != nil {
 		return true
 	}
 	return left

@@ -77,7 +77,7 @@ func (l *lane) flush() {
 		l.of.mu.Unlock()
 		err := l.u.SetWriteDeadline(time.Now().Add(laneLate))
 		if err == nil {
-			_, err = l.u.patient.Write(out)
+			_, err = l.u.Conn.Write(out)
 		}
 		l.of.mu.Lock()
 		l.spare = out

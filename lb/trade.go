@@ -1,6 +1,9 @@
 package lb
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/dengine/dengine/internal/sock"
+	"golang.org/x/sys/unix"
+)
 
 // trade sends a request and waits for its answer in one go, with three system calls
 // where there were up to four: the look whether the connection is still fresh is a read
@@ -17,7 +20,7 @@ type trade struct {
 
 // sendWithRead makes a request go out with the next read, and says whether that can be.
 func (u *upstream) sendWithRead(request []byte) bool {
-	if u.socket == nil || u.r.Buffered() > 0 {
+	if u.Raw() == nil || u.r.Buffered() > 0 {
 		return false
 	}
 	u.trade.out, u.trade.looked, u.trade.wrote = request, !u.used, false
@@ -28,12 +31,12 @@ func (u *upstream) sendWithRead(request []byte) bool {
 func (u *upstream) Read(p []byte) (int, error) {
 	t := &u.trade
 	if t.out == nil {
-		return u.patient.Read(p)
+		return u.Conn.Read(p)
 	}
 	t.in, t.n, t.err = p, 0, nil
-	err := u.socket.raw.Read(t.step)
-	for err != nil && u.reads.early(err) {
-		err = u.socket.raw.Read(t.step)
+	err := u.Raw().Read(t.step)
+	for err != nil && u.Early(err) {
+		err = u.Raw().Read(t.step)
 	}
 	t.in = nil
 	u.wrote = u.wrote || t.wrote
@@ -46,7 +49,7 @@ func (u *upstream) Read(p []byte) (int, error) {
 		if _, err := u.Write(rest); err != nil {
 			return 0, err
 		}
-		return u.patient.Read(p)
+		return u.Conn.Read(p)
 	}
 	t.out = nil
 	return t.n, t.err
@@ -63,7 +66,7 @@ func (t *trade) once(fd uintptr) (done bool) {
 			return true
 		}
 	}
-	n, err := sendNow(fd, t.out)
+	n, err := sock.Send(fd, t.out)
 	switch {
 	case err == unix.EAGAIN:
 		return true
@@ -82,7 +85,7 @@ func (t *trade) once(fd uintptr) (done bool) {
 
 // read says whether anything came, an end or an error included.
 func (t *trade) read(fd uintptr) bool {
-	if t.n, t.err = receiveNow(fd, t.in); t.err == unix.EAGAIN {
+	if t.n, t.err = sock.Receive(fd, t.in); t.err == unix.EAGAIN {
 		t.err = nil
 		return false
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dengine/dengine/internal/sock"
 )
 
 // startTunnel answers 101 and joins client and backend until both have ended or
@@ -130,7 +132,7 @@ func tcpOf(c net.Conn) *net.TCPConn {
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return c
-	case *patient:
+	case *sock.Conn:
 		return tcpOf(c.Conn)
 	case *upstream:
 		return tcpOf(c.Conn)

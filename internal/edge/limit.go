@@ -7,13 +7,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dengine/dengine/internal/sock"
 )
 
 // tooMany is what a connection over the limit is told before it is closed.
 const tooMany = `{"error":"too_many_connections","message":"all connections are taken: close some, or try later."}`
 
-// LimitConns bounds how many connections of ln are open at once. One more is told
-// so and closed.
+// LimitConns bounds how many connections of ln are open at once, each a sock.Conn.
+// One more is told so and closed.
 func LimitConns(ln net.Listener, most int) net.Listener {
 	return &limited{Listener: ln, most: int64(most)}
 }
@@ -32,7 +34,7 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &counted{Conn: c, open: &l.open}, nil
+			return &counted{Conn: sock.New(c), open: &l.open}, nil
 		}
 		l.open.Add(-1)
 		refuse(c)
@@ -53,7 +55,7 @@ func refuse(c net.Conn) {
 }
 
 type counted struct {
-	net.Conn
+	*sock.Conn
 	open *atomic.Int64
 	once sync.Once
 }

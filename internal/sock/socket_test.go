@@ -1,4 +1,4 @@
-package lb
+package sock
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // pair is a TCP connection's two ends; the first is ours.
-func pair(t *testing.T) (*patient, net.Conn) {
+func pair(t *testing.T) (*Conn, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,7 +27,7 @@ func pair(t *testing.T) (*patient, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPatient(ours)
+	p := New(ours)
 	if p.socket == nil {
 		t.Fatal("a TCP connection without a socket")
 	}
@@ -54,7 +54,7 @@ func TestSocketPassesOnWhatDoesNotFit(t *testing.T) {
 		if n, err := ours.Write(sent); n != len(sent) || err != nil {
 			t.Errorf("wrote %d, %v", n, err)
 		}
-		closeWrite(ours)
+		_ = ours.Conn.(*net.TCPConn).CloseWrite()
 	}()
 	got, err := io.ReadAll(ours)
 	if err != nil || !bytes.Equal(got, sent) {
@@ -69,15 +69,15 @@ func TestSocketPassesOnWhatDoesNotFit(t *testing.T) {
 func TestSocketDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]struct {
-		by   func(*patient) error
+		by   func(*Conn) error
 		want error
 	}{
-		"deadline": {func(p *patient) error { return p.SetDeadline(time.Now()) }, os.ErrDeadlineExceeded},
-		"closed":   {(*patient).Close, net.ErrClosed},
+		"deadline": {func(p *Conn) error { return p.SetDeadline(time.Now()) }, os.ErrDeadlineExceeded},
+		"closed":   {(*Conn).Close, net.ErrClosed},
 	} {
-		for what, wait := range map[string]func(*patient) error{
-			"read": func(p *patient) error { _, err := p.Read(make([]byte, 1)); return err },
-			"write": func(p *patient) error {
+		for what, wait := range map[string]func(*Conn) error{
+			"read": func(p *Conn) error { _, err := p.Read(make([]byte, 1)); return err },
+			"write": func(p *Conn) error {
 				for piece := make([]byte, 1<<20); ; {
 					if _, err := p.Write(piece); err != nil {
 						return err

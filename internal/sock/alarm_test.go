@@ -1,4 +1,4 @@
-package lb
+package sock
 
 import (
 	"errors"
@@ -29,11 +29,11 @@ func TestDeadlinesEndWhenTheyShould(t *testing.T) {
 				ours, theirs := net.Pipe()
 				defer ours.Close()
 				defer theirs.Close()
-				for _, does := range []func(*patient) error{
-					func(p *patient) error { _, err := p.Read(make([]byte, 1)); return err },
-					func(p *patient) error { _, err := p.Write([]byte("x")); return err },
+				for _, does := range []func(*Conn) error{
+					func(p *Conn) error { _, err := p.Read(make([]byte, 1)); return err },
+					func(p *Conn) error { _, err := p.Write([]byte("x")); return err },
 				} {
-					p, start := newPatient(ours), time.Now()
+					p, start := New(ours), time.Now()
 					for _, d := range c.asked {
 						if err := p.SetDeadline(start.Add(d)); err != nil {
 							t.Fatal(err)
@@ -57,7 +57,7 @@ func TestDeadlineThatIsTakenBackEndsNothing(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer ours.Close()
 		defer theirs.Close()
-		p := newPatient(ours)
+		p := New(ours)
 		if err := errors.Join(p.SetDeadline(time.Now().Add(time.Second)), p.SetDeadline(time.Time{})); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestDeadlineThatWasSetAgainGivesWayToASoonerOne(t *testing.T) {
 				ours, theirs := net.Pipe()
 				defer ours.Close()
 				defer theirs.Close()
-				p, start := newPatient(ours), time.Now()
+				p, start := New(ours), time.Now()
 				second := time.Time{}
 				if later > 0 {
 					second = start.Add(later)

@@ -1,4 +1,4 @@
-package lb
+package sock
 
 import (
 	"io"
@@ -40,13 +40,13 @@ func newSocket(c net.Conn) *socket {
 	}
 	s := &socket{raw: raw}
 	s.receive = func(fd uintptr) bool {
-		s.got, s.errIn = receiveNow(fd, s.in)
+		s.got, s.errIn = Receive(fd, s.in)
 		return s.errIn != unix.EAGAIN
 	}
 	s.send = func(fd uintptr) bool {
 		for s.put < len(s.out) && s.errOut == nil {
 			var n int
-			n, s.errOut = sendNow(fd, s.out[s.put:])
+			n, s.errOut = Send(fd, s.out[s.put:])
 			s.put += n
 		}
 		if s.errOut == unix.EAGAIN {
@@ -83,8 +83,8 @@ func (s *socket) Write(p []byte) (int, error) {
 	return s.put, err
 }
 
-// receiveNow takes what is there: EAGAIN if nothing is, io.EOF at the end. p is not empty.
-func receiveNow(fd uintptr, p []byte) (int, error) {
+// Receive takes what is there: EAGAIN if nothing is, io.EOF at the end. p is not empty.
+func Receive(fd uintptr, p []byte) (int, error) {
 	n, err := now(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
 	if n == 0 && err == nil {
 		return 0, io.EOF
@@ -92,8 +92,8 @@ func receiveNow(fd uintptr, p []byte) (int, error) {
 	return n, err
 }
 
-// sendNow sends as much as there is room for, up to sendMost, or EAGAIN. p is not empty.
-func sendNow(fd uintptr, p []byte) (int, error) {
+// Send sends as much as there is room for, up to sendMost, or EAGAIN. p is not empty.
+func Send(fd uintptr, p []byte) (int, error) {
 	return now(unix.SYS_SENDTO, fd, p[:min(len(p), sendMost)], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
