@@ -158,7 +158,7 @@ func TestElectionPutsNobodyAside(t *testing.T) {
 		})
 	}
 	cfg := config(k.nodes...)
-	cfg.ReadAttemptTimeout = 3 * time.Second // longer than it takes to hear that nobody can serve
+	cfg.ReadAttemptTimeout = 5 * time.Second // longer than it takes to hear that nobody can serve
 	p := k.start(t, cfg)
 	var answers []<-chan reply
 	for range 3 {
