@@ -147,7 +147,7 @@ func allRestarted(t *testing.T, c *harness.Cluster) {
 // A write that is held while its client goes away is not applied.
 func TestHeldWriteOfGoneClient(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{})
+	c := harness.Start(t, harness.Options{LBArgs: []string{"--hold-timeout", "60s"}}) // a busy machine takes its time to start three nodes
 	for _, p := range c.Nodes {
 		p.Signal(syscall.SIGSTOP)
 	}

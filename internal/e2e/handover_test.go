@@ -108,7 +108,7 @@ func awaitSilence(c *harness.Cluster, leader, peer *harness.Process, d time.Dura
 func TestStopWithoutMajority(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: []string{
-		"--heartbeat-timeout", "1s", "--election-timeout", "1s", "--lease-timeout", "1s", // it should still lead when it is stopped
+		"--heartbeat-timeout", "3s", "--election-timeout", "3s", "--lease-timeout", "3s", // it should still lead when it is stopped
 	}})
 	c.Put("a", "v")
 	leader := c.Leader()
