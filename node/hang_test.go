@@ -18,7 +18,7 @@ import (
 // not say that all is well.
 func TestFollowerWithHungDiskIsNoReplica(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, patientWithDisks) // it does not know yet that its disk hangs
 	l := c.leader()
 	f := c.others(l)[0]
 	release := c.nodes[f].HangLog()
