@@ -229,7 +229,7 @@ func TestPausedLeaderKnows(t *testing.T) {
 // A node whose folder was emptied says what happened and does not vote.
 func TestWipedNode(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{NoLB: true})
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: patient})
 	w := startWriters(c, c.Leader().HTTP, 4)
 	w.progress(100)
 	w.stopAndWait()

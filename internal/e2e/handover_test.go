@@ -166,7 +166,7 @@ func TestStopOfOneNodeAlone(t *testing.T) {
 // though its heir alone has it so far: a transfer would make it unknown.
 func TestHandOverDecidesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{Nodes: 5, NoLB: true, Faults: true, NodeArgs: []string{"--lease-timeout", "300ms"}})
+	c := harness.Start(t, harness.Options{Nodes: 5, NoLB: true, Faults: true, NodeArgs: patient})
 	leader := c.Leader()
 	for _, p := range c.Followers()[1:] {
 		setFault(t, p, "slow 50ms")
