@@ -46,6 +46,7 @@ func newCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 		cfg.ID, cfg.DataDir, cfg.InitialCluster = m.ID, filepath.Join(dir, m.ID), members
 		cfg.RaftListen, cfg.HTTPListen, cfg.HealthListen = m.Raft, m.HTTP, m.Health
 		timeouts(&cfg, time.Second) // these tests share two cores, and a disk, with others
+		cfg.ReadTimeout = 10 * time.Second
 		for _, f := range tune {
 			f(&cfg)
 		}

@@ -81,7 +81,7 @@ func TestLinearizableReads(t *testing.T) {
 	}
 	for _, r := range reads {
 		if got := <-r; got.value != "49" {
-			t.Fatalf("%+v", got)
+			t.Fatalf("%q, %v", got.value, got.err)
 		}
 	}
 	if rounds := c.nodes[l].Rounds() - before; rounds > many/2 {
