@@ -140,11 +140,10 @@ func (w *Watcher) checkEach(ctx context.Context) {
 		} else {
 			r, err = w.prober.Role("", 0)
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			w.fail(err, before)
-		case before == w.version():
-			w.answer(r)
+		} else {
+			w.check(r, before)
 		}
 		select {
 		case <-time.After(w.checks.Interval):
@@ -166,9 +165,26 @@ func (w *Watcher) polls() bool {
 	return w.noRole
 }
 
+// answer takes what a long poll brought. Where a check brought something newer
+// meanwhile, the next long poll names the old epoch and ends at once.
 func (w *Watcher) answer(r Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.take(r)
+}
+
+// check takes what was asked for when `before` answers had come in. One that has
+// come since then may be newer, and nothing would put that right until the next check.
+func (w *Watcher) check(r Report, before uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before == w.answers {
+		w.take(r)
+	}
+}
+
+// take notes an answer; the lock is held.
+func (w *Watcher) take(r Report) {
 	w.answers++
 	if r.Epoch != "" {
 		w.noRole = false

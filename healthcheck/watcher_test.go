@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap/zaptest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // backend is a health port whose report a test sets.
 type backend struct {
@@ -33,7 +34,7 @@ type backend struct {
 
 func newBackend(t *testing.T) *backend {
 	b := &backend{t: t, changed: make(chan struct{}), report: healthcheck.Report{ID: "n1", Epoch: "e1", Role: healthcheck.RoleFollower}}
-	b.listen("127.0.0.1:0")
+	b.listen(harness.FreePorts(t, 1)[0]) // nobody takes it while it is down
 	t.Cleanup(b.close)
 	return b
 }

@@ -115,11 +115,15 @@ func TestRolesAreNames(t *testing.T) {
 		t.Errorf("kill leader: %s, but %s leads", m, leader)
 	}
 	e := c.event(from, launcher.EventLeader)
-	if e.From != leader || e.Leader == leader || e.Leader == "" || e.Exit == nil || e.Exit.Signal != "SIGKILL" {
+	died, message := e, e.Message
+	if none, late := c.events.first(from, launcher.EventNoLeader); late { // on a busy machine
+		died, message = none, strings.TrimSuffix(none.Message, "no leader yet")+e.Message
+	}
+	if e.From != leader || e.Leader == leader || e.Leader == "" || died.Exit == nil || died.Exit.Signal != "SIGKILL" {
 		t.Errorf("%+v", e)
 	}
-	if !strings.HasPrefix(e.Message, leader+" died (SIGKILL); "+e.Leader+" leads in term ") || !strings.Contains(e.Message, "; no leader for ") {
-		t.Errorf("the line is %q", e.Message)
+	if !strings.HasPrefix(message, leader+" died (SIGKILL); "+e.Leader+" leads in term ") || !strings.Contains(message, "; no leader for ") {
+		t.Errorf("the line is %q", message)
 	}
 	if now := c.leader(); now != e.Leader {
 		t.Errorf("%s was announced, %s leads", e.Leader, now)

@@ -151,7 +151,7 @@ func TestFailedWaitNamesEachNode(t *testing.T) {
 	t.Parallel()
 	for range 5 { // another test may take a port meanwhile
 		cfg := config(t)
-		cfg.Wait = 3e9
+		cfg.Wait = 10e9
 		cfg.NodeArgs = []string{"--fake-never-ready", "n2"}
 		err := run(t, cfg).waitEnd()
 		var conflict *launcher.ConflictError

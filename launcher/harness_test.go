@@ -7,8 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/launcher"
 	"go.uber.org/zap"
 )
@@ -25,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 // deadline bounds every wait in these tests; none depends on how long
 // something takes.
-const deadline = 30 * time.Second
+const deadline = time.Minute
 
 // fakes is where the fake programs are, built once for all tests.
 var fakes string
@@ -126,31 +125,10 @@ func config(t *testing.T) launcher.Config {
 	return cfg
 }
 
-// freeOffset finds an offset whose ports are free now, below the ports that the
-// kernel gives to outgoing connections.
+// freeOffset finds an offset whose ports are free, and stay so for this test.
 func freeOffset(t *testing.T) int {
 	t.Helper()
-	for range 1000 {
-		offset := 10000 + rand.IntN(12000)
-		if free(offset) {
-			return offset
-		}
-	}
-	t.Fatal("no free ports found")
-	return 0
-}
-
-func free(offset int) bool {
-	for _, base := range []int{8080, 9080, 10000} {
-		for i := range 9 {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i+offset))
-			if err != nil {
-				return false
-			}
-			defer l.Close()
-		}
-	}
-	return true
+	return harness.FreeOffset(t, 9, 8080, 9080, 10000)
 }
 
 // run starts cfg and does not wait. At the end of the test nothing may be left.

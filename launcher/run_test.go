@@ -207,10 +207,10 @@ func children(t *testing.T, program string, offset int) []int {
 func TestClusterThatIsNotReadyInTime(t *testing.T) {
 	t.Parallel()
 	cfg := config(t)
-	cfg.Wait = 1e9
+	cfg.Wait = 10e9 // the others are ready by then
 	cfg.NodeArgs = []string{"--fake-never-ready", "n3"}
 	err := run(t, cfg).waitEnd()
-	if err == nil || !strings.Contains(err.Error(), "not ready after 1s (--wait): n3 is not ready") {
+	if err == nil || !strings.Contains(err.Error(), "not ready after 10s (--wait): n3 is not ready") {
 		t.Errorf("Run gives %v", err)
 	}
 	gone(t, cfg, nil)

@@ -53,7 +53,7 @@ const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 func small(cfg lb.Config) lb.Config {
 	cfg.Limits.HeaderBytes, cfg.Limits.BodyBytes, cfg.BufferBody = 4096, 1024, 512
-	cfg.Limits.HeaderTimeout, cfg.Limits.BodyTimeout = 300*time.Millisecond, 300*time.Millisecond
+	cfg.Limits.HeaderTimeout, cfg.Limits.BodyTimeout = 2*time.Second, 2*time.Second
 	return cfg
 }
 
@@ -94,7 +94,7 @@ func TestNothingAmbiguousReachesTheBackend(t *testing.T) {
 			"header too large":     {"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("a", 5000) + "\r\n\r\n", "431"},
 			"body too large":       {"POST / HTTP/1.1\r\n" + host + "Content-Length: 1025\r\n\r\na", "413"},
 			"expected too large":   {"POST / HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 1025\r\n\r\n", "413"},
-			"slow header":          {"GET / HTTP/1.1\r\n" + strings.Repeat("A\x00", 20), "408"},
+			"slow header":          {"GET / HTTP/1.1\r\n" + strings.Repeat("A\x00", 100), "408"},
 			"body never comes":     {"POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nab", "408"},
 			"chunks never come":    {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nab", "408"},
 			"bad chunk size":       {"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", "400"},

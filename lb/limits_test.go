@@ -158,7 +158,7 @@ func TestAnswerBeforeTheBodyWasRead(t *testing.T) {
 		<-done
 	})
 	cfg := foreign(t, addr)
-	cfg.UpstreamTimeout = 500 * time.Millisecond
+	cfg.UpstreamTimeout = 2 * time.Second
 	p := start(t, cfg)
 	p.settled(t, 1, addr)
 	defer close(done)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/lb"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -26,7 +27,9 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 	for _, n := range nodes {
 		n.answer(func(ctx *fasthttp.RequestCtx) { <-release; ctx.SetBodyString("late") })
 	}
-	p := start(t, config(nodes...))
+	cfg := config(nodes...)
+	cfg.DrainTimeout = 2 * deadline
+	p := start(t, cfg)
 	p.settled(t, 3, "")
 	addr := p.Addr()
 	dial(t, addr)
@@ -303,6 +306,7 @@ func TestNewGivesUpPortsItCannotUse(t *testing.T) {
 	t.Parallel()
 	taken := listen(t)
 	cfg := config(startNode(t, "n1"))
+	cfg.Listen = harness.FreePorts(t, 1)[0]
 	cfg.Admin = taken.Addr().String()
 	if _, err := lb.New(cfg, nolog{}.zap()); err == nil || !strings.Contains(err.Error(), "listen for operators") {
 		t.Errorf("got %v", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/lb"
 	"github.com/valyala/fasthttp"
 )
@@ -18,9 +19,7 @@ func TestReadIsRetriedOnAnotherNode(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]func(t *testing.T) string{
 		"refused": func(t *testing.T) string {
-			ln := listen(t)
-			defer ln.Close()
-			return ln.Addr().String()
+			return harness.FreePorts(t, 1)[0]
 		},
 		"closes": func(t *testing.T) string {
 			return rawBackend(t, func(_ net.Conn, r *bufio.Reader) { _, _, _ = readRequest(r) })
@@ -50,7 +49,7 @@ func TestReadIsRetriedOnAnotherNode(t *testing.T) {
 			good, bad := startNode(t, "n1"), startNode(t, "n2")
 			cfg := config(good, bad)
 			cfg.Backends[1].HTTP = broken(t)
-			cfg.ReadAttemptTimeout = 100 * time.Millisecond
+			cfg.ReadAttemptTimeout = time.Second
 			p := start(t, cfg)
 			p.settled(t, 2, "")
 			c := client(t)
@@ -68,9 +67,7 @@ func TestReadFailsOverWithoutHolding(t *testing.T) {
 	t.Parallel()
 	n1, n2 := startNode(t, "n1"), startNode(t, "n2")
 	n1.lead(1)
-	gone := listen(t) // its checks pass, and nobody listens where requests go
-	n2.http = gone.Addr().String()
-	_ = gone.Close()
+	n2.http = harness.FreePorts(t, 1)[0] // its checks pass, and nobody listens where requests go
 	cfg := config(n1, n2)
 	cfg.HoldTimeout = 0
 	p := start(t, cfg)
@@ -123,7 +120,7 @@ func TestReadWaitsForABackend(t *testing.T) {
 	if r.status != 503 || r.code() != "no_backend" || r.header.Get("Retry-After") == "" {
 		t.Fatalf("got %+v", r)
 	}
-	cfg.HoldTimeout = 10 * time.Second
+	cfg.HoldTimeout = 2 * deadline
 	if err := p.Reload(sameListeners(p, cfg)); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +148,7 @@ func TestHungNodeDoesNotStallTheRest(t *testing.T) {
 	nodes[2].answer(func(*fasthttp.RequestCtx) { hung.Add(1); <-release })
 	t.Cleanup(sync.OnceFunc(func() { close(release) })) // before the servers are shut down
 	cfg := config(nodes...)
-	cfg.ReadAttemptTimeout = 200 * time.Millisecond
+	cfg.ReadAttemptTimeout = time.Second
 	p := start(t, cfg)
 	p.settled(t, 3, "")
 	var wg sync.WaitGroup
@@ -206,7 +203,7 @@ func TestSlowReadGetsItsTime(t *testing.T) {
 		})
 	}
 	cfg := config(nodes...)
-	cfg.ReadAttemptTimeout, cfg.ReadTimeout = 100*time.Millisecond, 5*time.Second
+	cfg.ReadAttemptTimeout, cfg.ReadTimeout = 100*time.Millisecond, deadline
 	p := start(t, cfg)
 	p.settled(t, 3, "")
 	if r := do(t, client(t), "GET", p.url("/kv/a"), ""); r.status != 200 || r.body != "slow" {
@@ -276,7 +273,7 @@ func TestForeignServiceIsPolled(t *testing.T) {
 	cfg.Backends = []lb.Backend{{HTTP: app, Health: health}}
 	cfg.Checks = healthcheck.Checks{
 		Mode: healthcheck.ModePoll, PrimaryPath: "/healthy", ReplicaPath: "/healthy", Expect: healthcheck.Statuses{{204, 204}},
-		Host: "checks.example", Interval: 10 * time.Millisecond, Timeout: time.Second, Rise: 3, Fall: 2,
+		Host: "checks.example", Interval: 10 * time.Millisecond, Timeout: deadline, Rise: 3, Fall: 2,
 	}
 	cfg.WritePolicy = lb.WriteAny
 	cfg.HoldTimeout = 0

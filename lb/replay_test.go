@@ -267,7 +267,9 @@ func TestDoubtEndsAsUnknown(t *testing.T) {
 			t.Parallel()
 			k := startKeepers(t)
 			cfg := config(k.nodes...)
-			cfg.HoldTimeout = 300 * time.Millisecond
+			if c.status == 504 { // it waits until the end
+				cfg.HoldTimeout = 2 * time.Second
+			}
 			p := k.start(t, cfg)
 			k.fail(k.nodes[0], fault{after: func(ctx *fasthttp.RequestCtx) bool {
 				k.nodes[0].follow(3)
@@ -437,7 +439,7 @@ func TestLostSendingIsSentAgain(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
 	cfg := config(k.nodes...)
-	cfg.UpstreamTimeout, cfg.HoldTimeout = 3*time.Second, time.Second // as the defaults are: 30 s and 10 s
+	cfg.UpstreamTimeout, cfg.HoldTimeout = 9*time.Second, 3*time.Second // as the defaults are: 30 s and 10 s
 	p := k.start(t, cfg)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })

@@ -38,7 +38,7 @@ func TestAllOfItShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run", again, "-test.timeout", "3m")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run", again, "-test.timeout", "15m")
 	cmd.Env = append(os.Environ(), allShared+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/valyala/fasthttp"
 )
 
@@ -80,15 +81,9 @@ func TestHeldWriteGoesOutWithTheNewLeader(t *testing.T) {
 	p.settled(t, 3, "")
 	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "the write to be held", func() bool { return p.Status().Held.Now == 1 })
-	began := time.Now()
 	nodes[1].lead(2)
 	if r := await(t, answer); r.status != 200 || r.body != "n2" {
 		t.Fatalf("got %d %q", r.status, r.body)
-	}
-	// The long poll tells it at once; polls are 50 ms apart, looks 100 ms. This
-	// bound only tells news from a timeout.
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
 	}
 	if s := p.Status(); s.Held.Total != 1 || s.Held.Now != 0 || s.Held.Bytes != 0 {
 		t.Errorf("held: %+v", s.Held)
@@ -261,7 +256,9 @@ func TestSentWriteIsNotSentAgain(t *testing.T) {
 				}
 			})
 			cfg := foreign(t, addr)
-			cfg.UpstreamTimeout = 300 * time.Millisecond
+			if c.hang {
+				cfg.UpstreamTimeout = 2 * time.Second
+			}
 			p := start(t, cfg)
 			p.settled(t, 1, addr)
 			r := do(t, client(t), "PUT", p.url("/a"), "x")
@@ -304,9 +301,7 @@ func TestRefusedConnectionIsHeldNotFailed(t *testing.T) {
 	nodes := cluster(t)
 	nodes[0].lead(2)
 	cfg := config(nodes...)
-	ln := listen(t)
-	cfg.Backends[0].HTTP = ln.Addr().String() // leads, but nobody listens
-	_ = ln.Close()
+	cfg.Backends[0].HTTP = harness.FreePorts(t, 1)[0] // leads, but nobody listens
 	p := start(t, cfg)
 	p.settled(t, 3, "n1")
 	answer := async(client(t), "PUT", p.url("/kv/a"), "x")

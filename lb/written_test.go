@@ -273,14 +273,20 @@ func TestReadsSpreadWhileWritesGoOn(t *testing.T) {
 	wg.Go(func() {
 		c, tick := client(t), time.NewTicker(5*time.Millisecond)
 		defer tick.Stop()
+		since := make(map[uint64]time.Time) // when each was written
+		applied := uint64(9)
 		for index := uint64(10); ; index++ {
 			n2 := s.nodes[1]
 			n2.mu.Lock()
-			n2.report.Applied = index - 4 // as a report is that was made 20 ms ago
+			for applied+1 < index && time.Since(since[applied+1]) > 20*time.Millisecond {
+				applied++
+			}
+			n2.report.Applied = applied // as a report is that was made 20 ms ago
 			n2.mu.Unlock()
 			if r, err := try(c, "PUT", p.url("/kv/a"), strconv.FormatUint(index, 10)); err != nil || r.status != 200 {
 				t.Errorf("PUT: %+v, %v", r, err)
 			}
+			since[index] = time.Now()
 			select {
 			case <-tick.C:
 			case <-stop:

@@ -16,8 +16,8 @@ const tooEarly = 300 * time.Millisecond
 
 // patientWithDisks has a leader stay one while its disk hangs, on a slow machine too.
 func patientWithDisks(cfg *node.Config) {
+	stable(cfg)
 	cfg.DiskTimeout = 10 * harness.Patience
-	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = 2*time.Second, 2*time.Second, 2*time.Second
 }
 
 // A leader sends an entry before it has it on disk itself, and acknowledges nothing

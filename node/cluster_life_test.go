@@ -176,7 +176,7 @@ func TestLateNodeJoins(t *testing.T) {
 // write that they acknowledged must not be forgotten.
 func TestOneLostDiskOfThree(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, quick)
 	c.stop(2)
 	if w := c.do("PUT", c.api(c.leader(), "/kv/a"), "precious"); w.status != 200 {
 		t.Fatalf("%+v", w)
@@ -212,7 +212,7 @@ func TestOneLostDiskOfThree(t *testing.T) {
 // forgotten a vote or an acknowledged entry. It must not help to elect anyone.
 func TestWipedNodeDoesNotVote(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, quick)
 	l := c.leader()
 	wiped, survivor := c.others(l)[0], c.others(l)[1]
 	if w := c.do("PUT", c.api(l, "/kv/a"), "precious"); w.status != 200 {

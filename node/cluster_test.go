@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/healthcheck"
 	"github.com/dengine/dengine/internal/harness"
@@ -44,7 +45,8 @@ func newCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 		cfg := node.DefaultConfig()
 		cfg.ID, cfg.DataDir, cfg.InitialCluster = m.ID, filepath.Join(dir, m.ID), members
 		cfg.RaftListen, cfg.HTTPListen, cfg.HealthListen = m.Raft, m.HTTP, m.Health
-		cfg.LeaseTimeout = cfg.HeartbeatTimeout // these tests share two cores with others
+		timeouts(&cfg, time.Second) // these tests share two cores, and a disk, with others
+		cfg.ReadTimeout = 10 * time.Second
 		for _, f := range tune {
 			f(&cfg)
 		}
@@ -57,6 +59,14 @@ func newCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 	})
 	return c
 }
+
+// timeouts sets all that decides how long a leader is not missed.
+func timeouts(cfg *node.Config, d time.Duration) {
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = d, d, d
+}
+
+// quick is for tests that wait for several times as long as an election takes.
+func quick(cfg *node.Config) { timeouts(cfg, 300*time.Millisecond) }
 
 // startCluster starts n nodes and waits for a leader.
 func startCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {

@@ -18,7 +18,7 @@ import (
 // not say that all is well.
 func TestFollowerWithHungDiskIsNoReplica(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, patientWithDisks) // it does not know yet that its disk hangs
 	l := c.leader()
 	f := c.others(l)[0]
 	release := c.nodes[f].HangLog()
@@ -83,7 +83,7 @@ func TestCloseOfLeaderWithHungDisk(t *testing.T) {
 // elect all the same, and have the same history when the disk answers.
 func TestLeaderWithHungDiskIsDeposed(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.DiskTimeout = 200 * time.Millisecond })
+	c := startCluster(t, 3, func(cfg *node.Config) { cfg.DiskTimeout = time.Second })
 	old := c.leader()
 	if w := c.do("PUT", c.api(old, "/kv/a"), "v"); w.status != 200 {
 		t.Fatalf("%+v", w)
@@ -168,10 +168,7 @@ func TestWaitingWritesAreTurnedAway(t *testing.T) {
 // also TestPipelineEndsWithFirstFailure.
 func TestStalledFollowerIsResumed(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) {
-		cfg.RPCTimeout = 200 * time.Millisecond
-		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = 2*time.Second, 2*time.Second, 2*time.Second
-	})
+	c := startCluster(t, 3, stable, func(cfg *node.Config) { cfg.RPCTimeout = 200 * time.Millisecond })
 	at := c.leader()
 	l, f := c.nodes[at], c.nodes[c.others(at)[0]]
 	stop := make(chan struct{})

@@ -81,7 +81,7 @@ func TestLinearizableReads(t *testing.T) {
 	}
 	for _, r := range reads {
 		if got := <-r; got.value != "49" {
-			t.Fatalf("%+v", got)
+			t.Fatalf("%q, %v", got.value, got.err)
 		}
 	}
 	if rounds := c.nodes[l].Rounds() - before; rounds > many/2 {
@@ -255,7 +255,7 @@ func TestReadAfterChangeOfMembers(t *testing.T) {
 // A node that is cut off refuses what it cannot promise, and says why.
 func TestReadsOfANodeThatIsCutOff(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.ReadTimeout = 300 * time.Millisecond })
+	c := startCluster(t, 3, quick, func(cfg *node.Config) { cfg.ReadTimeout = 300 * time.Millisecond })
 	relays := c.relays()
 	l := c.leader()
 	f := c.others(l)[0]

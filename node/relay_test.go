@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/node"
 )
 
@@ -35,9 +36,8 @@ type pair struct {
 }
 
 func newRelay(t *testing.T, target string) *relay {
-	r := &relay{t: t, addr: "127.0.0.1:0", target: target, pairs: make(map[*pair]struct{}), seen: make(map[byte]int)}
+	r := &relay{t: t, addr: harness.FreePorts(t, 1)[0], target: target, pairs: make(map[*pair]struct{}), seen: make(map[byte]int)}
 	r.accept()
-	r.addr = r.ln.Addr().String()
 	t.Cleanup(func() {
 		r.refuse()
 		r.cut("RCWTI")

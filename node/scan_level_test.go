@@ -39,7 +39,7 @@ func TestReadsOfManyKeysAreLinearizable(t *testing.T) {
 // Each level's promise, and each refusal, is that of reads of one key.
 func TestLevelsOfReadsOfManyKeys(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.ReadTimeout = 200 * time.Millisecond })
+	c := startCluster(t, 3, quick, func(cfg *node.Config) { cfg.ReadTimeout = time.Second })
 	l := c.write("s/a", "1")
 	index := c.do("GET", c.api(l, "/kv/s/a"), "").header.Get("Dengine-Index")
 	for i := range c.nodes {

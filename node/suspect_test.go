@@ -79,7 +79,8 @@ func (c *cluster) succeeded(l int, term uint64, what string) (next uint64) {
 // stable is for tests in which the leader is to stay: on a machine as busy as one
 // that runs tests the usual heartbeat timeout may pass.
 func stable(cfg *node.Config) {
-	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout = 2*time.Second, 2*time.Second, 2*time.Second
+	timeouts(cfg, 2*time.Second)
+	cfg.DiskTimeout = harness.Patience
 }
 
 func TestCutWatchIsNoCrash(t *testing.T) {

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-const deadline = 20 * time.Second
+const deadline = time.Minute
 
 // program is a running dengine-lb.
 type program struct {
@@ -102,19 +102,15 @@ func (p *program) wait(t *testing.T) (int, string) {
 	return p.cmd.ProcessState.ExitCode(), p.out.String()
 }
 
+// freeAddr is an address that nobody else gets before the test ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return harness.FreePorts(t, 1)[0]
 }
 
 func status(admin string) (lb.Status, error) {
 	var s lb.Status
-	c := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	c := http.Client{Timeout: deadline, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := c.Get("http://" + admin + "/status")
 	if err != nil {
 		return s, err

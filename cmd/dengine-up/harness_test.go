@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/launcher"
 )
 
-const deadline = 30 * time.Second
+const deadline = time.Minute
 
 // bin is where dengine-up and the fake programs are, side by side.
 var bin string
@@ -223,27 +222,7 @@ func lives(pid int) bool {
 
 func freeOffset(t *testing.T) int {
 	t.Helper()
-	for range 1000 {
-		offset := 10000 + rand.IntN(12000)
-		if free(offset) {
-			return offset
-		}
-	}
-	t.Fatal("no free ports found")
-	return 0
-}
-
-func free(offset int) bool {
-	for _, base := range []int{8080, 9080, 10000} {
-		for i := range 9 {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i+offset))
-			if err != nil {
-				return false
-			}
-			defer l.Close()
-		}
-	}
-	return true
+	return harness.FreeOffset(t, 9, 8080, 9080, 10000)
 }
 
 func eventually(t *testing.T, what string, is func() bool) {

@@ -30,7 +30,7 @@ func TestKillNineLeavesNoProcess(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 2*time.Second, "every process has ended", func() bool {
+	eventually(t, "every process has ended", func() bool {
 		for _, pid := range pids {
 			if lives(pid) {
 				return false
@@ -95,7 +95,7 @@ func TestSecondCtrlCKillsAtOnce(t *testing.T) {
 		t.Error("the deaf node was not waited for")
 	}
 	p.cmd.Process.Signal(os.Interrupt)
-	within(t, 5*time.Second, "dengine-up has ended", p.ended) // the grace is 10 s
+	within(t, 9*time.Second, "dengine-up has ended", p.ended) // the grace is 10 s
 	if code := p.wait(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
@@ -137,7 +137,7 @@ func TestClosedOutput(t *testing.T) {
 	}
 	pids := p.pids()
 	out.Close()
-	p.ask("kill", "leader") // something to tell
+	eventually(t, "something to tell", func() bool { _, _, code := p.ask("kill", "leader"); return code == 0 })
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
 	select {
@@ -151,16 +151,17 @@ func TestClosedOutput(t *testing.T) {
 func TestFailoverIsOneLine(t *testing.T) {
 	t.Parallel()
 	p := up(t)
-	leader := p.status().Leader
 	before := len(p.out.String())
 	out, errs, code := p.ask("kill", "leader")
-	if code != 0 || !strings.HasPrefix(out, leader+" (pid ") || strings.Count(out, "\n") != 1 {
+	leader, _, named := strings.Cut(out, " (pid ")
+	if code != 0 || !named || strings.Count(out, "\n") != 1 {
 		t.Errorf("kill leader: exit %d, %s%s", code, out, errs)
 	}
-	eventually(t, "the change is told", func() bool { return strings.Contains(p.out.String()[before:], "leads in term") })
-	line, more, _ := strings.Cut(p.out.String()[before:], "\n")
-	if !strings.Contains(line, " "+leader+" died (SIGKILL); n") || !strings.Contains(line, "; no leader for ") || strings.Contains(more, leader) {
-		t.Errorf("it says %q and %q", line, more) // a busy machine may elect more than once
+	// A busy machine may elect more than once, or so late that it says so before.
+	told := regexp.MustCompile(`(?m)^[0-9:]+ ` + leader + ` died \(SIGKILL\); (no leader yet\n[0-9:]+ )?n[1-3] leads in term \d+; no leader for .+$`)
+	eventually(t, "the change is told", func() bool { return told.MatchString(p.out.String()[before:]) })
+	if n := strings.Count(p.out.String()[before:], leader+" died"); n != 1 {
+		t.Errorf("it says %d times: %s", n, p.out.String()[before:])
 	}
 	// What the answer says brings it back.
 	_, back, _ := strings.Cut(strings.TrimSpace(out), "start it again with: ")

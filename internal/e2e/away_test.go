@@ -13,7 +13,7 @@ import (
 // over. So the leader makes no second try before the peer answers a heartbeat.
 func TestPeerThatIsAwayIsNotTriedInVain(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{NoLB: true})
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: patient})
 	leader, away := c.Leader(), c.Followers()[0]
 	count := func(line string) int {
 		n := 0

@@ -55,6 +55,9 @@ func statusOf(c *harness.Cluster, p *harness.Process) (status, error) {
 	return s, json.Unmarshal([]byte(a.Body), &s)
 }
 
+// patient are the settings of nodes whose leader a busy machine must not change.
+var patient = []string{"--heartbeat-timeout", "2s", "--election-timeout", "2s", "--lease-timeout", "2s"}
+
 // eachStore runs a test on both kinds of log.
 func eachStore(t *testing.T, args []string, test func(*testing.T, *harness.Cluster)) {
 	t.Parallel()
@@ -138,8 +141,6 @@ func TestLeaderWithHungDiskUnderLoad(t *testing.T) {
 // A follower whose disk hangs disturbs nobody: no write waits for it and the term
 // stays. It gets what it missed when its disk answers.
 func TestFollowerWithHungDiskUnderLoad(t *testing.T) {
-	// A busy machine must not be what changes the leader here.
-	patient := []string{"--heartbeat-timeout", "2s", "--election-timeout", "2s", "--lease-timeout", "2s"}
 	eachStore(t, patient, func(t *testing.T, c *harness.Cluster) {
 		w := startWriters(c, c.Front, writerCount)
 		w.progress(200)

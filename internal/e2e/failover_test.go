@@ -147,7 +147,7 @@ func allRestarted(t *testing.T, c *harness.Cluster) {
 // A write that is held while its client goes away is not applied.
 func TestHeldWriteOfGoneClient(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{})
+	c := harness.Start(t, harness.Options{LBArgs: []string{"--hold-timeout", "60s"}}) // a busy machine takes its time to start three nodes
 	for _, p := range c.Nodes {
 		p.Signal(syscall.SIGSTOP)
 	}
@@ -229,7 +229,7 @@ func TestPausedLeaderKnows(t *testing.T) {
 // A node whose folder was emptied says what happened and does not vote.
 func TestWipedNode(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{NoLB: true})
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: patient})
 	w := startWriters(c, c.Leader().HTTP, 4)
 	w.progress(100)
 	w.stopAndWait()

@@ -108,7 +108,7 @@ func awaitSilence(c *harness.Cluster, leader, peer *harness.Process, d time.Dura
 func TestStopWithoutMajority(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: []string{
-		"--heartbeat-timeout", "1s", "--election-timeout", "1s", "--lease-timeout", "1s", // it should still lead when it is stopped
+		"--heartbeat-timeout", "3s", "--election-timeout", "3s", "--lease-timeout", "3s", // it should still lead when it is stopped
 	}})
 	c.Put("a", "v")
 	leader := c.Leader()
@@ -166,7 +166,7 @@ func TestStopOfOneNodeAlone(t *testing.T) {
 // though its heir alone has it so far: a transfer would make it unknown.
 func TestHandOverDecidesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{Nodes: 5, NoLB: true, Faults: true, NodeArgs: []string{"--lease-timeout", "300ms"}})
+	c := harness.Start(t, harness.Options{Nodes: 5, NoLB: true, Faults: true, NodeArgs: patient})
 	leader := c.Leader()
 	for _, p := range c.Followers()[1:] {
 		setFault(t, p, "slow 50ms")

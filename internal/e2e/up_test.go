@@ -4,47 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
 )
-
-// offsets hands each test another one: tests start side by side.
-var offsets atomic.Int64
-
-// freeOffset finds an offset at which dengine-up's ports are free, below the
-// range that the kernel gives to others.
-func freeOffset(t *testing.T) int {
-	t.Helper()
-	for {
-		offset := 12000 + os.Getpid()%1000 + 97*int(offsets.Add(1))
-		if offset > 21000 {
-			t.Fatal("no free ports")
-		}
-		free := true
-		for _, base := range []int{8080, 8081, 8082, 8083, 8088, 9081, 9082, 9083, 10001, 10002, 10003} {
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+offset))
-			if err != nil {
-				free = false
-				break
-			}
-			ln.Close()
-		}
-		if free {
-			return offset
-		}
-	}
-}
 
 // up is a running dengine-up.
 type up struct {
@@ -74,7 +45,7 @@ func (u *up) output() string {
 // startUp runs dengine-up and waits for its table.
 func startUp(t *testing.T, args ...string) *up {
 	t.Helper()
-	u := &up{t: t, path: filepath.Join(harness.Programs(t), "dengine-up"), offset: fmt.Sprint(freeOffset(t)), done: make(chan error, 1)}
+	u := &up{t: t, path: filepath.Join(harness.Programs(t), "dengine-up"), offset: fmt.Sprint(harness.FreeOffset(t, 9, 8080, 9081, 10001)), done: make(chan error, 1)}
 	u.env = append(os.Environ(), "TMPDIR="+t.TempDir(), "XDG_RUNTIME_DIR=")
 	u.cmd = exec.Command(u.path, append([]string{"--port-offset", u.offset}, args...)...)
 	u.cmd.Env, u.cmd.Stdout, u.cmd.Stderr = u.env, u, u
@@ -185,10 +156,8 @@ func TestUpWalkThrough(t *testing.T) {
 	if out := u.pasted("write"); !strings.Contains(out, "200 OK") {
 		t.Errorf("the write after the leader died: %s", out)
 	}
-	line := u.says(`died \(SIGKILL\)`)
-	if !regexp.MustCompile(`n\d died \(SIGKILL\); n\d leads in term \d+; no leader for \d+ ms`).MatchString(line) {
-		t.Errorf("the line about the failover is %q", line)
-	}
+	line := u.says(`n\d died \(SIGKILL\); (n\d leads|no leader yet)`) // the latter on a busy machine
+	u.says(`n\d leads in term \d+; no leader for [0-9.]+ m?s`)
 	dead := regexp.MustCompile(`(n\d) died`).FindStringSubmatch(line)[1]
 	if out := u.run("start " + dead); !strings.Contains(out, "was started") {
 		t.Errorf("%s", out)

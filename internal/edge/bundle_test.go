@@ -41,7 +41,7 @@ func bundle(t testing.TB, handle fasthttp.RequestHandler) (net.Conn, *edge.Bundl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	b, done := edge.NewBundle(served, edge.NewServer(edge.DefaultLimits(), zap.NewNop(), handle, nil)), make(chan struct{})

@@ -11,7 +11,7 @@ import (
 )
 
 // answerTimeout is for one request; longer than anything holds a write.
-const answerTimeout = 30 * time.Second
+const answerTimeout = 2 * time.Minute
 
 // Profile is how much a load does. All must be positive.
 type Profile struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 )
 
 // Listening ports come from below the range that the kernel takes the ports of
@@ -27,6 +28,33 @@ func FreePorts(t T, n int) []string {
 		}
 	}
 	return out
+}
+
+// FreeOffset returns a number such that the n ports from each of the bases on, that
+// much higher, were free a moment ago. They are given as those of FreePorts are.
+func FreeOffset(t T, n int, bases ...int) int {
+	t.Helper()
+	lowest, highest := slices.Min(bases), slices.Max(bases)+n
+	var err error
+	for range 1000 {
+		offset := firstPort - lowest + rand.IntN(lastPort-highest-(firstPort-lowest))
+		if err = reserveAll(t, offset, n, bases); err == nil {
+			return offset
+		}
+	}
+	t.Fatalf("find free ports %v, %d of each, at an offset: %v", bases, n, err)
+	return 0
+}
+
+func reserveAll(t T, offset, n int, bases []int) error {
+	for _, base := range bases {
+		for i := range n {
+			if _, err := reserve(t, base+i+offset); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // reserve takes a port that is free and given to nobody.

@@ -25,7 +25,7 @@ func runLB(args []string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, `{"level":"info","msg":"starting","node":"lb"}`)
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	// leader is the HTTP address of whoever answers /primary, "" if nobody does.
 	leader := func() string {
 		for _, b := range backends {

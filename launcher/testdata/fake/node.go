@@ -102,12 +102,12 @@ func answerAlive(l net.Listener) {
 }
 
 func alive(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+	conn, err := net.DialTimeout("tcp", addr, time.Second) // a busy machine elects nobody
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(200 * time.Millisecond))
+	conn.SetDeadline(time.Now().Add(time.Second))
 	_, err = conn.Read(make([]byte, 1))
 	return err == nil
 }
