@@ -69,7 +69,7 @@ func TestWritesShareAConnection(t *testing.T) {
 	k := startKeepers(t)
 	p := k.start(t, config(k.nodes...))
 	stop := writers(t, p, 32)
-	p.bundled(t, 500)
+	p.bundled(t, 100)
 	stop()
 	k.all(t)
 	if n := len(k.nodes[1].bundles) + len(k.nodes[2].bundles); n > 0 {
@@ -181,7 +181,7 @@ func TestLateAnswerOfABundleIsNobodys(t *testing.T) {
 	}
 	k.once(t, "/kv/slow", 2)
 	close(release)
-	p.bundled(t, 500)
+	p.bundled(t, 100)
 	stop()
 	k.all(t)
 	if n := p.Status().Session.Doubts; n != 1 {

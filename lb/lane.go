@@ -50,6 +50,7 @@ type lane struct {
 	// These belong to run.
 	answered time.Time // when the last answer came that it had to wait for
 	seen     uint64    // served at the last tick
+	overdue  uint64    // the answer, counted from 1, that was late at a tick
 	idle     int       // ticks since it served
 }
 
@@ -116,6 +117,9 @@ func (l *lane) tick(now time.Time) bool {
 	s.mu.Lock()
 	// What was not sent yet waits for this machine, not for the backend.
 	late := l.sent > 0 && now.Sub(l.queue[0].since) > s.late()
+	if late && l.overdue != l.served+1 {
+		l.overdue, late = l.served+1, false // the answer may be there: its deadline passed first
+	}
 	if l.served != l.seen || len(l.queue) > 0 {
 		l.seen, l.idle = l.served, 0
 	} else {

@@ -105,11 +105,17 @@ func (s *lanes) depth() int {
 	return int(min(laneBudget/max(s.gap, 1), laneDepth))
 }
 
-// learnGap learns how long an answer took after the one before it; the lock is held.
-// Where it shows that each read on a lane costs those behind it too much, there are
-// no more lanes for a while.
+// learnGap learns how long an answer takes after the one before it, in half of all
+// cases: a machine that is short of processors makes some take longer, a backend that
+// works for each makes all. The lock is held. Where it shows that each read on a lane
+// costs those behind it too much, there are no more lanes for a while.
 func (s *lanes) learnGap(d time.Duration) {
-	s.gap += (min(d, 2*laneBudget) - s.gap) / 32 // one long pause is no habit
+	step := max(s.gap/16, 2*time.Microsecond)
+	if d > s.gap {
+		s.gap += step
+	} else {
+		s.gap -= min(step, s.gap)
+	}
 	if s.depth() < 2 {
 		s.rest(time.Now())
 	}

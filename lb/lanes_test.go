@@ -23,6 +23,12 @@ func TestLanesAreAsDeepAsItPays(t *testing.T) {
 	if !s.until.IsZero() {
 		t.Error("one long pause was enough")
 	}
+	for i := range 300 {
+		s.learnGap(time.Duration(i%3/2) * 2 * time.Millisecond) // as on a machine that is short of processors
+	}
+	if d := s.depth(); d != laneDepth || !s.until.IsZero() {
+		t.Errorf("a depth of %d where most answers come together", d)
+	}
 	rests := func() (n int) {
 		for before := s.until; s.until.Equal(before); n++ {
 			s.learnGap(2 * time.Millisecond)
@@ -44,6 +50,31 @@ func TestLanesAreAsDeepAsItPays(t *testing.T) {
 	}
 	if d := s.depth(); d < 2 {
 		t.Errorf("a depth of %d for the next time", d)
+	}
+}
+
+// A lane that ran late itself looks for the answer once more before it leaves.
+func TestLaneLooksOnceMoreBeforeItIsLate(t *testing.T) {
+	t.Parallel()
+	s, l, _ := oneLane(t)
+	now := time.Now()
+	late := &ride{done: make(chan rideEnd, 1), since: now.Add(-time.Hour)}
+	if _, flush := s.join(late, nil); !flush {
+		t.Fatal("nobody was to write")
+	}
+	l.sent = 1
+	if !l.tick(now) {
+		t.Fatal("it left without a look")
+	}
+	l.served++ // the answer was there, and the next one is late as well
+	if !l.tick(now) {
+		t.Fatal("one look was for two answers")
+	}
+	if l.tick(now) {
+		t.Fatal("it looks for ever")
+	}
+	if end := <-late.done; end.alone != l.u {
+		t.Errorf("the read got %+v", end)
 	}
 }
 
@@ -147,8 +178,8 @@ func TestReadThatWasNotSentIsNotLate(t *testing.T) {
 		t.Error("the lane ended")
 	}
 	l.sent = 1
-	if l.tick(time.Now()) {
-		t.Error("the lane goes on")
+	if now := time.Now(); l.tick(now) && l.tick(now) {
+		t.Fatal("the lane goes on")
 	}
 	if end := <-r.done; end.alone != l.u || end.behind {
 		t.Errorf("the oldest got %+v", end)

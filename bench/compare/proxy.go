@@ -110,7 +110,7 @@ const directAt = 64
 func compareProxies(b *bench, t harness.T, w workload) {
 	t.Helper()
 	r, s := newRig(b, t, w)
-	for _, p := range proxies() {
+	for _, p := range w.proxies() {
 		if path, err := p.path(t); err == nil { // else that was said at the beginning
 			r.start(p, path, s)
 		}

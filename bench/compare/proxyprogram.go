@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,10 +40,11 @@ type proxy struct {
 
 // The names of proxies, which are those of their Debian packages but for ours.
 const (
-	ours    = "dengine"
-	haproxy = "haproxy"
-	nginx   = "nginx"
-	caddy   = "caddy"
+	ours      = "dengine"
+	asShipped = "dengine as shipped"
+	haproxy   = "haproxy"
+	nginx     = "nginx"
+	caddy     = "caddy"
 )
 
 //go:embed proxyconf/haproxy.cfg
@@ -54,9 +56,18 @@ var nginxConfig string
 //go:embed proxyconf/Caddyfile
 var caddyConfig string
 
-// proxies are all that are compared, ours first.
-func proxies() []proxy {
-	return append([]proxy{balancer(ours)}, rivals()...)
+// proxies are all that are compared, ours first. Of servers that are no nodes ours must
+// be told that they may share connections, as HAProxy must with http-reuse always; for
+// reads it stands there as it is shipped too.
+func (w workload) proxies() []proxy {
+	if w.at == threeNodes {
+		return append([]proxy{balancer(ours)}, rivals()...)
+	}
+	out := append([]proxy{balancer(ours, "--share-reads", "any")}, rivals()...)
+	if w.method == http.MethodGet {
+		out = append(out, balancer(asShipped))
+	}
+	return out
 }
 
 // rivals are made by others. Where one of them must be told what it cannot find out

@@ -40,16 +40,16 @@ func floors() []floor {
 	return out
 }
 
-// ratio is our figure by a rival's: at full speed requests/s and the CPU time of a
-// request, at a fixed rate p99.
-func (w workload) ratio(r proxy, f benchmark.Figure, n int) benchmark.Promise {
+// ratio is the figure of ours, under the name that it has, by a rival's: at full speed
+// requests/s and the CPU time of a request, at a fixed rate p99.
+func (w workload) ratio(name string, r proxy, f benchmark.Figure, n int) benchmark.Promise {
 	key := w.key
 	if f == benchmark.P99 {
 		key = w.pacedKey
 	}
 	return benchmark.Promise{
-		What: fmt.Sprintf("%s: %s, dengine / %s", key(ours, n).What+" from "+w.at, f, r.people),
-		Of:   key(ours, n), To: key(r.name, n), Figure: f,
+		What: fmt.Sprintf("%s: %s, %s / %s", key(name, n).What+" from "+w.at, f, name, r.people),
+		Of:   key(name, n), To: key(r.name, n), Figure: f,
 	}
 }
 
@@ -57,22 +57,24 @@ func (w workload) ratio(r proxy, f benchmark.Figure, n int) benchmark.Promise {
 // floor, that.
 func proxyPromises() (out []benchmark.Promise) {
 	limits := floors()
-	add := func(w workload, r proxy, f benchmark.Figure, n int) {
-		p := w.ratio(r, f, n)
+	add := func(w workload, name string, r proxy, f benchmark.Figure, n int) {
+		p := w.ratio(name, r, f, n)
 		for _, l := range limits {
-			if l.group == w.group && l.rival == r.name && l.figure == f && l.connections == n {
+			if name == ours && l.group == w.group && l.rival == r.name && l.figure == f && l.connections == n {
 				p.AtLeast, p.AtMost = l.atLeast, l.atMost
 			}
 		}
 		out = append(out, p)
 	}
 	for _, w := range workloads() {
-		for _, r := range rivals() {
-			for _, n := range proxyConnections {
-				add(w, r, benchmark.PerSecond, n)
-				add(w, r, benchmark.CPUMicros, n)
-				if slices.Contains(w.paced, n) {
-					add(w, r, benchmark.P99, n)
+		for _, name := range []string{ours, asShipped} {
+			for _, r := range rivals() {
+				for _, n := range proxyConnections {
+					add(w, name, r, benchmark.PerSecond, n)
+					add(w, name, r, benchmark.CPUMicros, n)
+					if slices.Contains(w.paced, n) {
+						add(w, name, r, benchmark.P99, n)
+					}
 				}
 			}
 		}

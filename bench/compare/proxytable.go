@@ -14,8 +14,10 @@ func proxyTables(r benchmark.Result) string {
 			out += "\n" + title + "\n\n" + table
 		}
 	}
-	for _, rival := range rivals() {
-		add("**dengine / "+rival.people+"** at so many connections: requests/s (and the proxy's CPU time for a request).", matrix(r, rival))
+	for _, name := range []string{ours, asShipped} {
+		for _, rival := range rivals() {
+			add("**"+name+" / "+rival.people+"** at so many connections: requests/s (and the proxy's CPU time for a request).", matrix(r, name, rival))
+		}
 	}
 	if v := verdicts(r, safePromises()); len(v) > 0 {
 		add("**What safety costs**: the balancer with it / without it.", benchmark.RatioTable(v))
@@ -58,7 +60,7 @@ func verdicts(r benchmark.Result, promises []benchmark.Promise) (out []benchmark
 
 // matrix has a line for each workload and a column for each number of connections;
 // it is empty where nothing was compared.
-func matrix(r benchmark.Result, rival proxy) string {
+func matrix(r benchmark.Result, name string, rival proxy) string {
 	head := []string{"request", "from"}
 	for _, n := range proxyConnections {
 		head = append(head, fmt.Sprint(n))
@@ -68,7 +70,7 @@ func matrix(r benchmark.Result, rival proxy) string {
 		line, any := []string{w.what, w.at}, false
 		for _, n := range proxyConnections {
 			cell := ""
-			if v := verdicts(r, []benchmark.Promise{w.ratio(rival, benchmark.PerSecond, n), w.ratio(rival, benchmark.CPUMicros, n)}); len(v) == 2 {
+			if v := verdicts(r, []benchmark.Promise{w.ratio(name, rival, benchmark.PerSecond, n), w.ratio(name, rival, benchmark.CPUMicros, n)}); len(v) == 2 {
 				cell, any = fmt.Sprintf("%.2f (%.2f)", v[0].Median, v[1].Median), true
 			}
 			line = append(line, cell)
@@ -86,7 +88,7 @@ func matrix(r benchmark.Result, rival proxy) string {
 // figures are the medians of each proxy, side by side, under the keys that key makes;
 // empty where nothing was found.
 func figures(r benchmark.Result, key func(w workload, system string, connections int) benchmark.Key) string {
-	systems := []string{ours}
+	systems := []string{ours, asShipped}
 	for _, p := range rivals() {
 		systems = append(systems, p.name)
 	}

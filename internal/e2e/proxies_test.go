@@ -169,7 +169,7 @@ func failsOver(c *harness.Cluster, s sample) {
 	c.WaitSame()
 	for key, acked := range l.keys {
 		for _, p := range c.Nodes {
-			a := c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key, "")
+			a := c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key+"?consistency=eventual", "")
 			switch {
 			case a.Status == 404 && !acked:
 			case a.Status != 200:

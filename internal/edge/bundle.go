@@ -99,7 +99,7 @@ func (b *Bundle) give(at uint32, request []byte) bool {
 			return false
 		}
 	}
-	p := &place{of: b, at: at, in: make(chan struct{}, 1), over: make(chan struct{})}
+	p := &place{of: b, at: at, in: make(chan struct{}, 1)}
 	b.places[at] = p
 	b.live++
 	p.take(request)

@@ -9,14 +9,13 @@ import (
 
 // place is one of the connections that the server of a Bundle sees.
 type place struct {
-	of   *Bundle
-	at   uint32
-	in   chan struct{} // a request is in buf
-	over chan struct{} // closed when no more requests are taken
+	of *Bundle
+	at uint32
+	in chan struct{} // a request is in buf; closed when no more are taken
 
 	mu   sync.Mutex
 	busy bool // with a request whose answer has not been put
-	done bool // over is closed
+	done bool // in is closed
 
 	// What follows belongs to whoever has the request.
 	buf    []byte // the request
@@ -47,7 +46,7 @@ func (p *place) Read(b []byte) (int, error) {
 			return 0, io.ErrUnexpectedEOF // the frame ends within its request
 		}
 		p.put()
-		if !p.await() {
+		if _, more := <-p.in; !more { // one that was taken before the end is served
 			return 0, io.EOF
 		}
 		p.rest, p.taken = p.buf, true
@@ -55,26 +54,6 @@ func (p *place) Read(b []byte) (int, error) {
 	n := copy(b, p.rest)
 	p.rest = p.rest[n:]
 	return n, nil
-}
-
-// await waits for a request. One that was taken before the end is served.
-func (p *place) await() bool {
-	select {
-	case <-p.in:
-		return true
-	default:
-	}
-	select {
-	case <-p.in:
-		return true
-	case <-p.over:
-	}
-	select {
-	case <-p.in:
-		return true
-	default:
-		return false
-	}
 }
 
 // put sends the answer, if there is one.
@@ -117,7 +96,7 @@ func (p *place) Close() error {
 	defer p.mu.Unlock()
 	if !p.done {
 		p.done = true
-		close(p.over)
+		close(p.in)
 	}
 	return nil
 }
