@@ -137,6 +137,23 @@ func filled(sessions int) *kv.Machine {
 	return m
 }
 
+// A session that is over and not swept yet may be opened again, and has nothing of what
+// it had.
+func TestOpenBeforeTheSweep(t *testing.T) {
+	s := newStory(t)
+	s.fill()
+	s.pass(timeout)
+	const last = maxSessions - 1
+	if got := s.open(last); got != kv.StatusOK {
+		t.Errorf("status %d", got)
+	}
+	if u := s.m.Usage(); u.Sessions != last || u.Answers != (last-1)*kv.Window {
+		t.Errorf("%+v: one session is swept, one is left, and one is new", u)
+	}
+	s.want(in(put("a", "new"), last, 1, 0), kv.StatusOK, false)
+	s.holds("a", "new")
+}
+
 // A write with a number costs no allocation more than one without.
 func TestNumberAllocatesNothing(t *testing.T) {
 	m := new(kv.Machine)
