@@ -30,17 +30,18 @@ const (
 	storedEnd              = StatusSessionUnknown // those before it are kept as answers
 )
 
-// Result is the answer to one command.
+// Result is the answer to one command. Its fields are in an order that keeps it
+// small: up to Window of them are kept for each session.
 type Result struct {
-	Status Status
 	// Rev is the key's revision after a put, the revision of the delete itself
 	// after a delete, and the current one (0: no such key) where the condition
 	// did not hold.
 	Rev      uint64
 	Writes   uint64 // writes to the key, this one included
-	Found    bool   // the key was there before the command
 	Index    uint64 // log index of the command that was decided so
-	Replayed bool   // it was decided before: this is the answer that it got then
+	Status   Status
+	Found    bool // the key was there before the command
+	Replayed bool // it was decided before: this is the answer that it got then
 }
 
 // Machine is the state: all keys, the identities of writes, and how far the log
@@ -48,9 +49,13 @@ type Result struct {
 type Machine struct {
 	numbers
 	items    tree
-	sessions btree.Map[string, session] // by id
-	answers  btree.Map[string, Result]  // by answerKey
+	sessions btree.Map[string, *session] // by id
+	answers  int                         // of all sessions
 	keys     keyTable
+
+	// views counts those that were taken. What was made before the last of them may
+	// be read by others, and is copied before it is changed: see touch.
+	views uint64
 
 	// idleSince is not later than the last use of any session. It only saves
 	// work, and is not part of the state.
@@ -88,7 +93,7 @@ type Usage struct {
 
 // Usage tells how full the tables are.
 func (m *Machine) Usage() Usage {
-	return Usage{Sessions: m.sessions.Len(), Answers: m.answers.Len(), Keys: m.keys.records.Len(), KeyBytes: m.keys.bytes}
+	return Usage{Sessions: m.sessions.Len(), Answers: m.answers, Keys: m.keys.records.Len(), KeyBytes: m.keys.bytes}
 }
 
 // Get returns a key's item. The value must not be changed.
@@ -168,9 +173,10 @@ func (c Condition) holds(it Item, found bool) bool {
 // View returns the state as it is now, in constant time. The Machine may go on.
 // It is a write as far as locks go; Items is not.
 func (m *Machine) View() *View {
+	m.views++
 	return &View{
 		numbers: m.numbers, items: m.items.view(),
-		sessions: m.sessions.Copy(), answers: m.answers.Copy(), records: m.keys.records.Copy(),
+		sessions: m.sessions.Copy(), answers: m.answers, records: m.keys.records.Copy(),
 	}
 }
 
@@ -178,8 +184,8 @@ func (m *Machine) View() *View {
 type View struct {
 	numbers
 	items    version
-	sessions *btree.Map[string, session]
-	answers  *btree.Map[string, Result]
+	sessions *btree.Map[string, *session]
+	answers  int
 	records  *btree.Map[uint64, record]
 }
 

@@ -7,16 +7,16 @@ func (m *Machine) once(c *Command) Result {
 	if c.ID.Sequence == 0 {
 		return m.oncePerKey(c)
 	}
-	number, status := m.admit(&c.ID)
+	s, status := m.admit(&c.ID)
 	if status != StatusOK {
 		return m.refuseNumber(c, status)
 	}
-	if answer, ok := m.answers.Get(number); ok {
-		answer.Replayed = true
+	if answer, ok := s.get(c.ID.Sequence); ok {
 		return answer
 	}
 	res := m.oncePerKey(c)
-	m.answers.Set(number, res)
+	s.put(c.ID.Sequence, res)
+	m.answers++
 	return res
 }
 

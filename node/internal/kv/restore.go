@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (m *Machine) readItem(sr *snapshotReader) error {
 func (m *Machine) readSession(sr *snapshotReader) error {
 	var id SessionID
 	sr.full(id[:])
-	s := session{used: sr.number(), acked: sr.number()}
+	s := &session{used: sr.number(), answers: answers{acked: sr.number()}}
 	if s.used > m.clock.now {
 		return errors.New("it was used after the end of the snapshot")
 	}
@@ -83,16 +84,18 @@ func (m *Machine) readSession(sr *snapshotReader) error {
 func (m *Machine) readAnswer(sr *snapshotReader) error {
 	var at [sessionBytes + 8]byte
 	sr.full(at[:])
-	key, number := string(at[:]), binary.BigEndian.Uint64(at[sessionBytes:])
+	number := binary.BigEndian.Uint64(at[sessionBytes:])
 	answer := sr.answer(storedEnd)
-	s, ok := m.sessions.Get(key[:sessionBytes])
+	s, ok := m.sessions.Get(string(at[:sessionBytes]))
 	if !ok || number <= s.acked || number-s.acked > Window {
 		return fmt.Errorf("its number %d is not one that a session may have", number)
 	}
-	if last, _, ok := m.answers.Max(); ok && key <= last {
+	if m.answers > 0 && bytes.Compare(at[:], sr.answered[:]) <= 0 {
 		return errOrder
 	}
-	m.answers.Load(key, answer)
+	sr.answered = at
+	s.put(number, answer)
+	m.answers++
 	return nil
 }
 
@@ -117,9 +120,10 @@ func (m *Machine) readRecord(sr *snapshotReader) error {
 
 // snapshotReader reads fields until one fails; err is why.
 type snapshotReader struct {
-	br   *bufio.Reader
-	last rec // the last key's
-	err  error
+	br       *bufio.Reader
+	last     rec                    // the last key's
+	answered [sessionBytes + 8]byte // session and number of the last answer
+	err      error
 }
 
 // rec reads a record: at once where the buffer holds the whole of it in the one

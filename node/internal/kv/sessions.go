@@ -1,37 +1,26 @@
 package kv
 
-import "encoding/binary"
-
 // session is what is known of one balancer's numbering.
 type session struct {
+	views uint64 // how many had been taken of the machine when this was made: later ones share it
 	used  uint64 // cluster time when it was last used
-	acked uint64 // of all numbers up to this one the answers have come
+	answers
 }
 
 const sessionBytes = len(SessionID{})
 
-// answerKey is where the answer to a number is kept; its first sessionBytes are
-// where the session is.
-func answerKey(id *SessionID, number uint64) string {
-	var b [sessionBytes + 8]byte
-	copy(b[:], id[:])
-	binary.BigEndian.PutUint64(b[sessionBytes:], number)
-	return string(b[:])
-}
-
 // session returns a session that is not over. That it is still in the table says
-// nothing: the table is swept a little at a time.
-func (m *Machine) session(key string) (session, bool) {
-	s, ok := m.sessions.Get(key)
+// nothing: the table is swept a little at a time. It must not be changed.
+func (m *Machine) session(id *SessionID) (*session, bool) {
+	s, ok := m.sessions.Get(string(id[:]))
 	return s, ok && !m.over(s)
 }
 
-func (m *Machine) over(s session) bool { return m.clock.now-s.used >= m.Limits().SessionTimeout }
+func (m *Machine) over(s *session) bool { return m.clock.now-s.used >= m.Limits().SessionTimeout }
 
 // openSession opens a session; one that is open stays as it is.
 func (m *Machine) openSession(id *SessionID) Status {
-	key := string(id[:])
-	if _, ok := m.session(key); ok {
+	if _, ok := m.session(id); ok {
 		return StatusOK
 	}
 	if limit := m.Limits().MaxSessions; uint64(m.sessions.Len()) >= limit {
@@ -40,79 +29,73 @@ func (m *Machine) openSession(id *SessionID) Status {
 		}
 	}
 	m.dropSession(id)
-	m.sessions.Set(key, session{used: m.clock.now})
+	m.sessions.Set(string(id[:]), &session{views: m.views, used: m.clock.now})
 	return StatusOK
 }
 
 // renewSession keeps a session alive and forgets the answers that have come.
 func (m *Machine) renewSession(id *SessionID, acked uint64) Status {
-	_, ok := m.touch(id, string(id[:]), acked)
+	s, ok := m.touch(id, acked)
 	if !ok {
 		return StatusSessionUnknown
+	}
+	if s.count == 0 { // it is idle
+		s.resize(0)
 	}
 	return StatusOK
 }
 
-// touch is every use of a session.
-func (m *Machine) touch(id *SessionID, key string, acked uint64) (session, bool) {
-	s, ok := m.session(key)
+// touch is every use of a session. What it returns may be changed until the next
+// view is taken.
+func (m *Machine) touch(id *SessionID, acked uint64) (*session, bool) {
+	s, ok := m.session(id)
 	if !ok {
-		return s, false
+		return nil, false
+	}
+	if s.views != m.views {
+		s = &session{views: m.views, answers: s.clone()}
+		m.sessions.Set(string(id[:]), s)
 	}
 	s.used = m.clock.now
-	if acked > s.acked {
-		m.forgetAnswers(id, s.acked, acked)
-		s.acked = acked
-	}
-	m.sessions.Set(key, s)
+	m.answers -= s.acknowledge(acked)
 	return s, true
 }
 
-// admit notes that a number of a session has come. The result is where its answer
-// is kept, and StatusOK where the number may have one.
-func (m *Machine) admit(id *Identity) (string, Status) {
-	key := answerKey(&id.Session, id.Sequence)
-	s, ok := m.touch(&id.Session, key[:sessionBytes], id.Acked)
+// admit notes that a number of a session has come. With StatusOK the number has an
+// answer in the session, or may have one.
+func (m *Machine) admit(id *Identity) (*session, Status) {
+	s, ok := m.touch(&id.Session, id.Acked)
 	switch {
 	case !ok:
-		return "", StatusSessionUnknown
+		return nil, StatusSessionUnknown
 	case id.Sequence <= s.acked:
-		return "", StatusSequenceAnswered
+		return nil, StatusSequenceAnswered
 	case id.Sequence-s.acked > Window:
-		return "", StatusBeyondWindow
+		return nil, StatusBeyondWindow
 	}
-	return key, StatusOK
-}
-
-// forgetAnswers forgets the answers to the numbers after from, up to to. None is
-// more than Window after what was acknowledged.
-func (m *Machine) forgetAnswers(id *SessionID, from, to uint64) {
-	for i := range min(to-from, Window) {
-		m.answers.Delete(answerKey(id, from+i+1))
-	}
+	return s, StatusOK
 }
 
 // dropSession removes a session and its answers, and says how many entries of the
-// tables that were.
+// state that were.
 func (m *Machine) dropSession(id *SessionID) int {
 	s, ok := m.sessions.Delete(string(id[:]))
 	if !ok {
 		return 0
 	}
-	before := m.answers.Len()
-	m.forgetAnswers(id, s.acked, ^uint64(0))
-	return before - m.answers.Len() + 1
+	m.answers -= s.count
+	return s.count + 1
 }
 
 // expireSessions removes sessions that are over until about budget entries of the
-// tables are gone. All sessions are looked at only when one may be over.
+// state are gone. All sessions are looked at only when one may be over.
 func (m *Machine) expireSessions(budget int) {
 	if m.clock.now-m.idleSince < m.Limits().SessionTimeout {
 		return
 	}
 	var gone []SessionID
 	idle := m.clock.now
-	m.sessions.Scan(func(key string, s session) bool {
+	m.sessions.Scan(func(key string, s *session) bool {
 		if m.over(s) {
 			gone = append(gone, SessionID([]byte(key)))
 		} else {

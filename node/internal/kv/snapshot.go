@@ -32,23 +32,31 @@ func (v *View) WriteTo(w io.Writer) (int64, error) {
 	for _, p := range v.numbers.fields() {
 		b = binary.AppendUvarint(b, *p)
 	}
-	for _, n := range []int{v.items.count, v.sessions.Len(), v.answers.Len(), v.records.Len()} {
+	for _, n := range []int{v.items.count, v.sessions.Len(), v.answers, v.records.Len()} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	sw.write(b)
 	v.items.ascend("", func(r rec) bool { return sw.note(sw.w.WriteString(string(r))) })
-	writeAll(&sw, v.sessions, func(b []byte, id string, s session) []byte {
+	writeAll(&sw, v.sessions, func(b []byte, id string, s *session) []byte {
 		return appendNumbers(append(b, id...), s.used, s.acked)
 	})
-	writeAll(&sw, v.answers, func(b []byte, key string, r Result) []byte {
-		return appendAnswer(append(b, key...), r)
-	})
+	writeAll(&sw, v.sessions, appendAnswers)
 	writeAll(&sw, v.records, func(b []byte, rev uint64, r record) []byte {
 		b = appendNumbers(b, rev, r.at, uint64(len(r.name)))
 		b = append(append(b, r.name...), r.fingerprint[:]...)
 		return appendAnswer(b, r.answer)
 	})
 	return sw.done()
+}
+
+// appendAnswers appends what a session keeps: its id, the number in eight bytes and
+// the answer, for each.
+func appendAnswers(b []byte, id string, s *session) []byte {
+	s.each(func(number uint64, r *Result) {
+		b = binary.BigEndian.AppendUint64(append(b, id...), number)
+		b = appendAnswer(b, *r)
+	})
+	return b
 }
 
 func appendAnswer(b []byte, r Result) []byte {
