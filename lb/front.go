@@ -60,8 +60,7 @@ func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle
 func (f *front) newGeneration(l edge.Limits) *generation {
 	srv := edge.NewServer(l, f.log, f.handle, stampOutcome)
 	srv.StreamRequestBody = true
-	srv.LazyRequestTime = true // nobody asks for it
-	srv.Concurrency = 1 << 20  // the front counts for itself, and says so when it refuses
+	srv.Concurrency = 1 << 20 // the front counts for itself, and says so when it refuses
 	srv.ExpectHandler = func(ctx *fasthttp.RequestCtx) int {
 		// What would be refused for its length is refused before it is sent.
 		if ctx.Request.Header.ContentLength() > l.BodyBytes {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
+	"github.com/dengine/dengine/internal/sock"
 )
 
 // client sends one HTTP request after the other to one node over one connection.
@@ -31,7 +32,8 @@ func dial(addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{conn: conn, in: bufio.NewReader(conn), host: "\r\nHost: " + addr}, nil
+	quick := sock.New(conn)
+	return &client{conn: quick, in: bufio.NewReader(quick), host: "\r\nHost: " + addr}, nil
 }
 
 // dialed is dial where that must succeed; the client is closed at the end.

@@ -92,6 +92,7 @@ func NewServer(l Limits, log *zap.Logger, handle fasthttp.RequestHandler, stamp 
 		NoDefaultDate:                false,
 		DisablePreParseMultipartForm: true,
 		SecureErrorLogMessage:        true,
+		LazyRequestTime:              true, // nobody asks for it
 		CloseOnShutdown:              true,
 	}
 }
