@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 	"golang.org/x/sys/unix"
 )
 

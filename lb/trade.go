@@ -1,7 +1,7 @@
 package lb
 
 import (
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 	"golang.org/x/sys/unix"
 )
 

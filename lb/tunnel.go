@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // startTunnel answers 101 and joins client and backend until both have ended or

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/harness"
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // client sends one HTTP request after the other to one node over one connection.

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dengine/dengine/internal/sock"
+	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // tooMany is what a connection over the limit is told before it is closed.
