@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dengine/dengine/internal/harness"
 	"github.com/dengine/dengine/internal/edge/sock"
+	"github.com/dengine/dengine/internal/harness"
 )
 
 // client sends one HTTP request after the other to one node over one connection.
