@@ -53,7 +53,7 @@ func (f *filler) noneLost() {
 	f.c.WaitSame()
 	for _, p := range f.c.Nodes {
 		for _, key := range f.acked {
-			a := f.c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key, "", "Accept", "application/octet-stream")
+			a := served(f.c, "http://"+p.HTTP+"/kv/"+key, "Accept", "application/octet-stream")
 			if a.Status != http.StatusOK || a.Body != f.value(key) {
 				f.c.T.Fatalf("acknowledged write %s is lost on %s: %d, %d bytes", key, p.Name, a.Status, len(a.Body))
 			}

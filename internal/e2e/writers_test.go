@@ -74,6 +74,18 @@ func (w *writers) progress(n int64) {
 	})
 }
 
+// served reads until a node can: a busy machine may cost it its leader for a moment.
+func served(c *harness.Cluster, url string, headers ...string) (a harness.Answer) {
+	c.T.Helper()
+	harness.Eventually(c.T, url+" to be served", func() error {
+		if a = c.Do(http.MethodGet, url, "", headers...); a.Status == http.StatusServiceUnavailable {
+			return fmt.Errorf("%+v", a)
+		}
+		return nil
+	})
+	return a
+}
+
 // noneLost checks on every running node that each acknowledged write is there.
 func (w *writers) noneLost(t *testing.T) {
 	t.Helper()
@@ -86,7 +98,7 @@ func (w *writers) noneLost(t *testing.T) {
 			continue
 		}
 		for _, key := range w.keys {
-			a := w.c.Do(http.MethodGet, "http://"+p.HTTP+"/kv/"+key, "")
+			a := served(w.c, "http://"+p.HTTP+"/kv/"+key)
 			if a.Body != fmt.Sprintf(`{"value":%q}`, key) {
 				t.Fatalf("acknowledged write %s is lost on %s: %+v", key, p.Name, a)
 			}
