@@ -123,7 +123,7 @@ func TestStoppedLeaderIsNoCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader.Signal(syscall.SIGSTOP)
+	pause(t, leader)
 	nextPrimary(c, leader, before.Term)
 	if s, e := crashCounts(c, leader); s != 0 || e != 0 {
 		t.Errorf("%d suspicions, %d elections for a crash", s, e)
@@ -149,7 +149,7 @@ func TestLeaderBackAtOnce(t *testing.T) {
 	}
 	followers := c.Followers()
 	for _, p := range followers {
-		p.Signal(syscall.SIGSTOP)
+		pause(t, p)
 	}
 	leader.Kill()
 	leader.Start()

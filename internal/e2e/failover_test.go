@@ -149,7 +149,7 @@ func TestHeldWriteOfGoneClient(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Options{LBArgs: []string{"--hold-timeout", "60s"}}) // a busy machine takes its time to start three nodes
 	for _, p := range c.Nodes {
-		p.Signal(syscall.SIGSTOP)
+		pause(t, p)
 	}
 	for _, p := range c.Nodes {
 		p.Kill()
@@ -198,7 +198,7 @@ func TestPausedLeaderKnows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		old.Signal(syscall.SIGSTOP)
+		pause(t, old)
 		var now *harness.Process
 		harness.Eventually(t, "another leader", func() error {
 			for _, p := range c.Nodes {

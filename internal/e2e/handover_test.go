@@ -59,7 +59,7 @@ func TestHandOverPassesOverStoppedNode(t *testing.T) {
 		}
 		leader = c.Leader()
 		stopped, heir = c.Followers()[0], c.Followers()[1]
-		stopped.Signal(syscall.SIGSTOP)
+		pause(t, stopped)
 		return awaitSilence(c, leader, stopped, time.Second)
 	})
 	if code := leader.Stop(); code != 0 {
@@ -113,7 +113,7 @@ func TestStopWithoutMajority(t *testing.T) {
 	c.Put("a", "v")
 	leader := c.Leader()
 	for _, p := range c.Followers() {
-		p.Signal(syscall.SIGSTOP)
+		pause(t, p)
 	}
 	wrote := make(chan harness.Answer, 1)
 	go func() {

@@ -69,8 +69,9 @@ func Prepare(t T, o Options) *Cluster {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
-	if Race { // everything is ten times as slow; the lease need not be ten times as tight
+	if Race { // everything is ten times as slow; the lease need not be ten times as tight, nor the patience with elections
 		o.NodeArgs = append([]string{"--lease-timeout", "300ms"}, o.NodeArgs...)
+		o.LBArgs = append([]string{"--hold-timeout", "40s"}, o.LBArgs...)
 	}
 	build := shipped
 	if o.Faults {
