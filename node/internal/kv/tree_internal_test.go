@@ -27,6 +27,18 @@ func (p *page) check(t *testing.T, root bool, from, to string) (depth, count int
 		slices.ContainsFunc(p.kids[len(p.kids):cap(p.kids)], func(kid *page) bool { return kid != nil }) {
 		t.Fatal("a page holds on to what it has no more")
 	}
+	alike := 0 // what all keys between these two begin with
+	for to != "" && alike < min(len(from), len(to)) && from[alike] == to[alike] {
+		alike++
+	}
+	if p.skip > alike {
+		t.Fatalf("a page from %q to %q skips %d bytes", from, to, p.skip)
+	}
+	for i, r := range p.recs {
+		if want := head(r.key(), p.skip); p.heads[i] != want {
+			t.Fatalf("%q has the head %x behind %d bytes, not %x", r.key(), p.heads[i], p.skip, want)
+		}
+	}
 	if p.kids == nil {
 		if len(p.recs) == 0 {
 			t.Fatal("a leaf is empty")
