@@ -62,7 +62,7 @@ func (m *Machine) readItem(sr *snapshotReader) error {
 		return errOrder
 	}
 	sr.last = r
-	m.items.set(r)
+	sr.leaf = m.items.add(sr.leaf, r)
 	return nil
 }
 
@@ -118,7 +118,8 @@ func (m *Machine) readRecord(sr *snapshotReader) error {
 // snapshotReader reads fields until one fails; err is why.
 type snapshotReader struct {
 	br   *bufio.Reader
-	last rec // the last key's
+	last rec   // the last key's
+	leaf *page // where that is
 	err  error
 }
 

@@ -226,3 +226,33 @@ func TestDividersAreCopies(t *testing.T) {
 		}
 	}
 }
+
+// Records that are added in order, as a snapshot has them, make the tree that setting
+// them makes, and it can be changed as any other.
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{0, 1, pageLen - 1, pageLen, pageLen + 1, pageLen*pageLen + 1, 10_000} {
+		want := map[string]string{}
+		for len(want) < n {
+			want[fmt.Sprintf("%s%d", alike(r), len(want)%997)] = "v"
+		}
+		added, set, leaf := new(tree), new(tree), (*page)(nil)
+		for _, key := range slices.Sorted(maps.Keys(want)) {
+			leaf = added.add(leaf, newRec([]byte(key), []byte("v"), 1, 1))
+			set.set(newRec([]byte(key), []byte("v"), 1, 1))
+		}
+		added.holds(t, want)
+		if n > 0 && added.root.leaves() != set.root.leaves() {
+			t.Errorf("%d keys: %d leaves, not %d", n, added.root.leaves(), set.root.leaves())
+		}
+		v, was := added.view(), maps.Clone(want)
+		for i := range n {
+			key := fmt.Sprint(alike(r), i%7)
+			added.set(newRec([]byte(key), []byte("w"), 2, 1))
+			want[key] = "w"
+		}
+		added.holds(t, want)
+		v.holds(t, was)
+	}
+}

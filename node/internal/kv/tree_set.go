@@ -17,6 +17,21 @@ func (t *tree) set(r rec) {
 	}
 }
 
+// add is set of a record behind all others: leaf is where the last one is, as add
+// returned it, and nothing else was done to the tree since.
+func (t *tree) add(leaf *page, r rec) *page {
+	if leaf != nil && len(leaf.recs) < pageLen {
+		leaf.insert(len(leaf.recs), r)
+		t.count++
+		return leaf
+	}
+	t.set(r)
+	for leaf = t.root; leaf.kids != nil; {
+		leaf = leaf.kids[len(leaf.kids)-1]
+	}
+	return leaf
+}
+
 // put is set below a page of this edit; last says that no key is behind that page.
 // Where it becomes too long, its end becomes the page right, and least divides the
 // two.
