@@ -69,7 +69,13 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := c.store.check(newest); err != nil {
+	restored := make(chan error, 1)
+	go func() { restored <- c.restore(n.dir.path) }()
+	err = c.store.check(newest)
+	if missing := <-restored; err == nil {
+		err = missing
+	}
+	if err != nil {
 		return err
 	}
 	history, err := raft.HasExistingState(c.store, c.store, snapshots)
@@ -101,9 +107,6 @@ func (n *Node) assemble(c *core, cfg *raft.Config) error {
 	}
 	c.trans = trans
 	if c.raft, err = newRaft(cfg, c, trans); err != nil {
-		if bad := snapshots.failure(); bad != nil {
-			return errors.Join(bad, trans.Close())
-		}
 		return errors.Join(fmt.Errorf("start raft from %s: %w: restore the directory from a copy, "+
 			"or empty it and join the node again", n.dir.path, err), trans.Close())
 	}
@@ -149,6 +152,7 @@ func (n *Node) raftConfig() (*raft.Config, error) {
 	cfg.TrailingLogs = n.cfg.TrailingLogs
 	cfg.BatchApplyCh = true
 	cfg.MaxAppendEntries = n.cfg.appendEntries()
+	cfg.NoSnapshotRestoreOnStart = true // core.restore does it
 	cfg.Logger = newRaftLog(n.log)
 	// raft insists on fast enough applying; a restart replays the log anyway.
 	if err := raft.ValidateConfig(cfg); err != nil {

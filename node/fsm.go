@@ -112,11 +112,16 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
+	f.become(m)
+	return nil
+}
+
+// become takes another state for the one there is.
+func (f *fsm) become(m *kv.Machine) {
 	f.mu.Lock()
 	f.machine = m
 	f.mu.Unlock()
 	f.publish(m.Index(), m.Term())
-	return nil
 }
 
 // get returns a key's item and the index of the state that it was read from.

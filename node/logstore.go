@@ -67,7 +67,7 @@ func openDisk(kind LogStore, path string, log hclog.Logger) (logDisk, error) {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return nil, err
 		}
-		return wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(new(walMeta)))
+		return wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(new(walMeta)), wal.WithSegmentFiler(newWALFiler(path)))
 	}
 	return raftboltdb.New(raftboltdb.Options{
 		Path: path,

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -35,7 +34,6 @@ type snapshotStore struct {
 	files *raft.FileSnapshotStore
 	dir   string // the data directory
 	path  string
-	bad   atomic.Pointer[error] // why the last one could not be opened
 
 	stop     chan struct{} // closed when no more is to be written
 	stopOnce sync.Once
@@ -146,7 +144,6 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	}
 	if err != nil {
 		err = unreadable(s.dir, filepath.Join(s.path, id, snapshotState), fmt.Errorf("it or the %s beside it: %w", snapshotMeta, err))
-		s.bad.Store(&err)
 		return nil, nil, err
 	}
 	return meta, state, nil
@@ -180,12 +177,4 @@ func snapshotHead(meta raft.SnapshotMeta) []byte {
 		panic(err)
 	}
 	return fmt.Appendf(nil, "dengine snapshot 1 %s\n", b)
-}
-
-// failure is why a snapshot could not be opened since the start, or nil.
-func (s *snapshotStore) failure() error {
-	if err := s.bad.Load(); err != nil {
-		return *err
-	}
-	return nil
 }

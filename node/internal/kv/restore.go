@@ -63,7 +63,7 @@ func (m *Machine) readItem(sr *snapshotReader) error {
 		return errOrder
 	}
 	sr.last = r
-	m.items.set(r)
+	sr.leaf = m.items.add(sr.leaf, r)
 	return nil
 }
 
@@ -122,6 +122,7 @@ func (m *Machine) readRecord(sr *snapshotReader) error {
 type snapshotReader struct {
 	br       *bufio.Reader
 	last     rec                    // the last key's
+	leaf     *page                  // where that is
 	answered [sessionBytes + 8]byte // session and number of the last answer
 	err      error
 }

@@ -27,6 +27,18 @@ func (p *page) check(t *testing.T, root bool, from, to string) (depth, count int
 		slices.ContainsFunc(p.kids[len(p.kids):cap(p.kids)], func(kid *page) bool { return kid != nil }) {
 		t.Fatal("a page holds on to what it has no more")
 	}
+	alike := 0 // what all keys between these two begin with
+	for to != "" && alike < min(len(from), len(to)) && from[alike] == to[alike] {
+		alike++
+	}
+	if p.skip > alike {
+		t.Fatalf("a page from %q to %q skips %d bytes", from, to, p.skip)
+	}
+	for i, r := range p.recs {
+		if want := head(r.key(), p.skip); p.heads[i] != want {
+			t.Fatalf("%q has the head %x behind %d bytes, not %x", r.key(), p.heads[i], p.skip, want)
+		}
+	}
 	if p.kids == nil {
 		if len(p.recs) == 0 {
 			t.Fatal("a leaf is empty")
@@ -77,8 +89,9 @@ func (v version) holds(t *testing.T, want map[string]string) {
 		if it, ok := v.item([]byte(keys[i])); !ok || string(it.Value) != want[keys[i]] {
 			t.Fatalf("%q is %q (%v), want %q", keys[i], it.Value, ok, want[keys[i]])
 		}
-		if _, ok := v.item([]byte(keys[i] + "\x00")); ok {
-			t.Fatalf("there is a key behind %q that was never set", keys[i])
+		behind := keys[i] + "\x00"
+		if _, ok := v.item([]byte(behind)); ok != (i+1 < len(keys) && keys[i+1] == behind) {
+			t.Fatalf("there is a key behind %q: %v", keys[i], ok)
 		}
 		rest := 0
 		v.ascend(keys[i]+"\x00", func(r rec) bool { rest++; return true })
@@ -95,11 +108,15 @@ func TestTree(t *testing.T) {
 		version
 		want map[string]string
 	}
-	for name, next := range map[string]func(r *rand.Rand, i int) int{
-		"random":     func(r *rand.Rand, _ int) int { return r.IntN(6000) },
-		"ascending":  func(_ *rand.Rand, i int) int { return i },
-		"descending": func(_ *rand.Rand, i int) int { return 1e6 - i },
-		"in turns":   func(_ *rand.Rand, i int) int { return i%5*1e5 + i },
+	number := func(next func(r *rand.Rand, i int) int) func(*rand.Rand, int) string {
+		return func(r *rand.Rand, i int) string { return fmt.Sprintf("%07d", next(r, i)) }
+	}
+	for name, next := range map[string]func(r *rand.Rand, i int) string{
+		"random":     number(func(r *rand.Rand, _ int) int { return r.IntN(6000) }),
+		"ascending":  number(func(_ *rand.Rand, i int) int { return i }),
+		"descending": number(func(_ *rand.Rand, i int) int { return 1e6 - i }),
+		"in turns":   number(func(_ *rand.Rand, i int) int { return i%5*1e5 + i }),
+		"alike":      func(r *rand.Rand, _ int) string { return alike(r) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +124,7 @@ func TestTree(t *testing.T) {
 			tr, want, views := new(tree), map[string]string{}, []seen(nil)
 			for i := range 40_000 {
 				growing := i/10_000%2 == 0 // and then shrinking
-				if key := fmt.Sprintf("%07d", next(r, i)); growing || r.IntN(4) == 0 {
+				if key := next(r, i); growing || r.IntN(4) == 0 {
 					value := fmt.Sprint(i)
 					tr.set(newRec([]byte(key), []byte(value), uint64(i), 1))
 					want[key] = value
@@ -133,6 +150,18 @@ func TestTree(t *testing.T) {
 			}
 		})
 	}
+}
+
+// alike is one of many keys that are the same but for few bytes, far behind, or that
+// are the beginnings of others.
+func alike(r *rand.Rand) string {
+	b := make([]byte, 1+r.IntN(30))
+	for i := range b {
+		if b[i] = 'k'; i == len(b)-1 || i%9 == 0 {
+			b[i] = "\x00k\xff"[r.IntN(3)]
+		}
+	}
+	return string(b)
 }
 
 // pickFrom returns some key of a version.
@@ -195,5 +224,35 @@ func TestDividersAreCopies(t *testing.T) {
 		if len(r) > 10 {
 			t.Fatalf("a divider of %d bytes", len(r))
 		}
+	}
+}
+
+// Records that are added in order, as a snapshot has them, make the tree that setting
+// them makes, and it can be changed as any other.
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{0, 1, pageLen - 1, pageLen, pageLen + 1, pageLen*pageLen + 1, 10_000} {
+		want := map[string]string{}
+		for len(want) < n {
+			want[fmt.Sprintf("%s%d", alike(r), len(want)%997)] = "v"
+		}
+		added, set, leaf := new(tree), new(tree), (*page)(nil)
+		for _, key := range slices.Sorted(maps.Keys(want)) {
+			leaf = added.add(leaf, newRec([]byte(key), []byte("v"), 1, 1))
+			set.set(newRec([]byte(key), []byte("v"), 1, 1))
+		}
+		added.holds(t, want)
+		if n > 0 && added.root.leaves() != set.root.leaves() {
+			t.Errorf("%d keys: %d leaves, not %d", n, added.root.leaves(), set.root.leaves())
+		}
+		v, was := added.view(), maps.Clone(want)
+		for i := range n {
+			key := fmt.Sprint(alike(r), i%7)
+			added.set(newRec([]byte(key), []byte("w"), 2, 1))
+			want[key] = "w"
+		}
+		added.holds(t, want)
+		v.holds(t, was)
 	}
 }

@@ -11,9 +11,25 @@ func (t *tree) set(r rec) {
 	t.root = t.own(t.root)
 	if right, least := t.put(t.root, r.key(), r, true); right != nil {
 		root := newPage(t.edit, false)
-		root.recs, root.kids = append(root.recs, least), append(root.kids, t.root, right)
+		root.insert(0, least)
+		root.kids = append(root.kids, t.root, right)
 		t.root = root
 	}
+}
+
+// add is set of a record behind all others: leaf is where the last one is, as add
+// returned it, and nothing else was done to the tree since.
+func (t *tree) add(leaf *page, r rec) *page {
+	if leaf != nil && len(leaf.recs) < pageLen {
+		leaf.insert(len(leaf.recs), r)
+		t.count++
+		return leaf
+	}
+	t.set(r)
+	for leaf = t.root; leaf.kids != nil; {
+		leaf = leaf.kids[len(leaf.kids)-1]
+	}
+	return leaf
 }
 
 // put is set below a page of this edit; last says that no key is behind that page.
@@ -23,12 +39,15 @@ func (t *tree) put(p *page, key string, r rec, last bool) (right *page, least re
 	if p.kids == nil {
 		return t.putLeaf(p, key, r, last)
 	}
-	i := below(p, key)
+	i := p.below(key)
 	p.kids[i] = t.own(p.kids[i])
 	if right, least = t.put(p.kids[i], key, r, last && i == len(p.kids)-1); right == nil {
 		return nil, ""
 	}
-	p.recs, p.kids = slices.Insert(p.recs, i, least), slices.Insert(p.kids, i+1, right)
+	p.insert(i, least)
+	p.kids = slices.Insert(p.kids, i+1, right)
+	p.narrowed(i)
+	p.narrowed(i + 1)
 	if len(p.kids) <= pageLen {
 		return nil, ""
 	}
@@ -36,7 +55,7 @@ func (t *tree) put(p *page, key string, r rec, last bool) (right *page, least re
 }
 
 func (t *tree) putLeaf(p *page, key string, r rec, last bool) (right *page, least rec) {
-	i, found := find(p, key)
+	i, found := p.find(key)
 	if found {
 		p.recs[i] = r
 		return nil, ""
@@ -47,13 +66,13 @@ func (t *tree) putLeaf(p *page, key string, r rec, last bool) (right *page, leas
 		if last && i == pageLen { // keys that come in order leave full pages behind
 			at = pageLen
 		}
-		right = newPage(t.edit, true)
-		right.recs, p.recs = append(right.recs, p.recs[at:]...), cut(p.recs, at)
+		right = t.rightOf(p, at)
+		p.recs = cut(p.recs, at)
 		if i >= at {
 			p, i = right, i-at
 		}
 	}
-	p.recs = slices.Insert(p.recs, i, r)
+	p.insert(i, r)
 	if right != nil {
 		least = divider(right.recs[0])
 	}
@@ -66,18 +85,27 @@ func divider(r rec) rec { return newRec([]byte(r.key()), nil, 0, 0) }
 
 // split moves what a page that divides others has from a place on to a new one.
 func (t *tree) split(p *page, at int) (right *page, least rec) {
-	right, least = newPage(t.edit, false), p.recs[at-1]
-	right.recs, right.kids = append(right.recs, p.recs[at:]...), append(right.kids, p.kids[at:]...)
+	right, least = t.rightOf(p, at), p.recs[at-1]
+	right.kids = append(right.kids, p.kids[at:]...)
 	p.recs, p.kids = cut(p.recs, at-1), cut(p.kids, at)
 	return right, least
+}
+
+// rightOf returns a new page with the records of another one from a place on.
+func (t *tree) rightOf(p *page, at int) *page {
+	right := newPage(t.edit, p.kids == nil)
+	right.recs, right.skip = append(right.recs, p.recs[at:]...), p.skip
+	copy(right.heads[:], p.heads[at:len(p.recs)])
+	return right
 }
 
 // cut drops the end of a slice, and holds on to nothing in it.
 func cut[E any](s []E, at int) []E { return slices.Delete(s, at, len(s)) }
 
 // delete removes the record of a key, where there is one.
-func (t *tree) delete(key []byte) {
-	if t.get(key) == "" {
+func (t *tree) delete(k []byte) {
+	key := text(k)
+	if t.get(k) == "" {
 		return
 	}
 	t.begin()
@@ -93,13 +121,13 @@ func (t *tree) delete(key []byte) {
 }
 
 // remove is delete below a page of this edit, of a key that is there.
-func (t *tree) remove(p *page, key []byte) {
+func (t *tree) remove(p *page, key string) {
 	if p.kids == nil {
-		i, _ := find(p, key)
-		p.recs = slices.Delete(p.recs, i, i+1)
+		i, _ := p.find(key)
+		p.remove(i)
 		return
 	}
-	i := below(p, key)
+	i := p.below(key)
 	p.kids[i] = t.own(p.kids[i])
 	t.remove(p.kids[i], key)
 	if p.kids[i].len() < leastLen {
@@ -119,7 +147,9 @@ func (t *tree) join(p *page, i int) {
 	recs = append(recs, right.recs...)
 	if left.len()+right.len() <= pageLen {
 		left.recs, left.kids = append(left.recs, recs[len(left.recs):]...), append(left.kids, right.kids...)
-		p.recs, p.kids = slices.Delete(p.recs, i, i+1), slices.Delete(p.kids, i+1, i+2)
+		p.remove(i)
+		p.kids = slices.Delete(p.kids, i+1, i+2)
+		left.begins(p.skipBelow(i))
 		return
 	}
 	right = t.own(right)
@@ -127,13 +157,13 @@ func (t *tree) join(p *page, i int) {
 	if left.kids == nil {
 		half := len(recs) / 2
 		left.recs, right.recs = fill(left.recs, recs[:half]), fill(right.recs, recs[half:])
-		p.recs[i] = divider(right.recs[0])
+		p.divide(i, divider(right.recs[0]))
 		return
 	}
 	half := len(kids) / 2
 	left.kids, right.kids = fill(left.kids, kids[:half]), fill(right.kids, kids[half:])
 	left.recs, right.recs = fill(left.recs, recs[:half-1]), fill(right.recs, recs[half:])
-	p.recs[i] = recs[half-1]
+	p.divide(i, recs[half-1])
 }
 
 // fill puts new elements in the place of those of a slice.
