@@ -44,6 +44,7 @@ type cluster struct {
 	gone        chan struct{} // closed when every process has ended
 
 	watching sync.WaitGroup
+	watched  context.Context // ends when no role is followed any more
 	unwatch  context.CancelFunc
 
 	mu    sync.Mutex
@@ -61,11 +62,14 @@ func newCluster(cfg Config, plan Plan, temporary bool, tell func(Event), log *za
 	}
 	c.askDown = sync.OnceFunc(func() { close(c.downAsked) })
 	c.stopping, c.beginStop = context.WithCancel(context.Background())
+	c.watched, c.unwatch = context.WithCancel(context.Background())
 	var ids []string
 	for _, n := range plan.Nodes {
 		ids = append(ids, n.Name)
+		follow := c.follows(n)
 		c.add(n.Process,
 			func() {
+				follow()
 				c.monitor.with(func(t *tracker, now time.Time) []Event { return t.started(now, n.Name) })
 			},
 			func(e ended) {
@@ -127,7 +131,7 @@ func (c *cluster) start(ctx context.Context) error {
 		}
 	}()
 
-	c.watch()
+	c.watching.Go(func() { c.monitor.run(c.watched) })
 	for _, ch := range c.children {
 		if _, err := ch.start(); err != nil {
 			return err
@@ -142,19 +146,6 @@ func (c *cluster) start(ctx context.Context) error {
 	}
 	c.announce()
 	return nil
-}
-
-// watch begins to follow the roles of all nodes.
-func (c *cluster) watch() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.unwatch = cancel
-	for _, n := range c.plan.Nodes {
-		w := healthcheck.NewWatcher(n.Health, watchChecks(), c.log, func(o healthcheck.Observation) {
-			c.monitor.observed(n.Name, o)
-		})
-		c.watching.Go(func() { w.Run(ctx) })
-	}
-	c.watching.Go(func() { c.monitor.run(ctx) })
 }
 
 // awaitReady returns when all nodes agree and clients can read and write.
@@ -261,10 +252,8 @@ func (c *cluster) stop() {
 	nodes := len(c.plan.Nodes)
 	c.end(c.children[nodes:], last[nodes:])
 	c.end(c.children[:nodes], last[:nodes])
-	if c.unwatch != nil {
-		c.unwatch()
-		c.watching.Wait()
-	}
+	c.unwatch()
+	c.watching.Wait()
 	c.spawner.close()
 }
 

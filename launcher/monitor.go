@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/dengine/dengine/healthcheck"
 )
 
 // tickEach is how often the tracker may tell what waited in vain.
@@ -37,10 +35,6 @@ func (m *monitor) with(f func(t *tracker, now time.Time) []Event) {
 	}
 	close(m.changed)
 	m.changed = make(chan struct{})
-}
-
-func (m *monitor) observed(id string, o healthcheck.Observation) {
-	m.with(func(t *tracker, now time.Time) []Event { return t.observed(now, id, o) })
 }
 
 // mute ends all news: everything is about to be stopped.

@@ -72,7 +72,9 @@ func TestMajorityWithout(t *testing.T) {
 	for _, id := range []string{"n1", "n2", "n3"} {
 		c.plan.Nodes = append(c.plan.Nodes, Node{Process: Process{Name: id}, Health: "health of " + id})
 		c.monitor.with(func(tr *tracker, now time.Time) []Event { return tr.started(now, id) })
-		c.monitor.observed(id, healthcheck.Observation{Up: true})
+		c.monitor.with(func(tr *tracker, now time.Time) []Event {
+			return tr.observed(now, id, healthcheck.Observation{Up: true})
+		})
 	}
 	if health, err := c.majorityWithout("n2"); err != nil || health == "health of n2" {
 		t.Errorf("all run: %s, %v", health, err)
