@@ -80,22 +80,29 @@ func (n *Node) Rounds() uint64 { return n.counters.rounds.Load() }
 func (n *Node) TrustVerifyLeader() (called chan struct{}) {
 	called = make(chan struct{})
 	once := sync.OnceFunc(func() { close(called) })
-	n.confirms.run = func(r *round) {
+	n.confirms.replace(func(r *round) {
 		c := n.core.Load()
 		r.term, r.index = c.raft.CurrentTerm(), c.raft.CommitIndex()
 		future := c.raft.VerifyLeader()
 		time.AfterFunc(100*time.Millisecond, once) // raft's main loop takes it meanwhile
 		r.err = future.Error()
-	}
+	})
 	return called
 }
 
 // TrustAppliedIndex has this node, as leader, name its applied index to readers.
 func (n *Node) TrustAppliedIndex() {
-	n.confirms.run = func(r *round) {
+	n.confirms.replace(func(r *round) {
 		n.confirmer.run(r)
 		r.index = min(r.index, n.core.Load().fsm.index.Load())
-	}
+	})
+}
+
+// replace puts another way to run rounds in the place of the node's own.
+func (r *rounds) replace(run func(*round)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run = run
 }
 
 // header is what raft puts before its RPCs.

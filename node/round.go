@@ -25,12 +25,12 @@ type round struct {
 
 // rounds runs one round at a time. Reads that come meanwhile gather in the next.
 type rounds struct {
-	n   *Node
-	run func(*round) // sets index, term and err
+	n *Node
 
 	mu   sync.Mutex
-	next *round // gathers; nil while nobody waits
-	busy bool   // a goroutine runs rounds
+	run  func(*round) // sets index, term and err
+	next *round       // gathers; nil while nobody waits
+	busy bool         // a goroutine runs rounds
 }
 
 // join returns the round that gathers now: it has not begun.
@@ -61,7 +61,7 @@ func (r *round) fail(err error) {
 func (r *rounds) loop() {
 	for {
 		r.mu.Lock()
-		now := r.next
+		now, run := r.next, r.run
 		if r.next = nil; now == nil {
 			r.busy = false
 			r.mu.Unlock()
@@ -69,7 +69,7 @@ func (r *rounds) loop() {
 		}
 		r.mu.Unlock()
 		now.began = clock()
-		r.run(now)
+		run(now)
 		close(now.known)
 		r.n.finish(now)
 	}

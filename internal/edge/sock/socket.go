@@ -86,6 +86,7 @@ func (s *socket) Write(p []byte) (int, error) {
 // Receive takes what is there: EAGAIN if nothing is, io.EOF at the end. p is not empty.
 func Receive(fd uintptr, p []byte) (int, error) {
 	n, err := now(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+	received()
 	if n == 0 && err == nil {
 		return 0, io.EOF
 	}
@@ -94,6 +95,7 @@ func Receive(fd uintptr, p []byte) (int, error) {
 
 // Send sends as much as there is room for, up to sendMost, or EAGAIN. p is not empty.
 func Send(fd uintptr, p []byte) (int, error) {
+	sending()
 	return now(unix.SYS_SENDTO, fd, p[:min(len(p), sendMost)], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
