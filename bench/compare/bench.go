@@ -73,6 +73,22 @@ func (b *bench) measure(t harness.T, c cluster, loads ...keyed) {
 	}
 }
 
+// way is one way to use a system that runs, by so many at once.
+type way struct {
+	cluster cluster
+	load    func(n int) keyed
+}
+
+// inTurn measures ways with n at once, one after the other, and another one first each
+// round: who comes first is no better off in the end.
+func (b *bench) inTurn(t harness.T, n int, ways ...way) {
+	t.Helper()
+	for i := range ways {
+		w := ways[(b.round+i)%len(ways)]
+		b.measure(t, w.cluster, w.load(n))
+	}
+}
+
 // use is the CPU time that a cluster takes while wait waits.
 func use(t harness.T, c cluster, wait func()) benchmark.Use {
 	t.Helper()

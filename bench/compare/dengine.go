@@ -7,7 +7,7 @@ import (
 	"github.com/dengine/dengine/internal/harness"
 )
 
-// dengine is a cluster of three nodes without a balancer.
+// dengine is a cluster of three nodes.
 type dengine struct {
 	*harness.Cluster
 	leader   *harness.Process
@@ -17,7 +17,18 @@ type dengine struct {
 // startDengine returns a cluster that has every key on every node.
 func startDengine(t harness.T, flags ...string) *dengine {
 	t.Helper()
-	d := &dengine{Cluster: harness.Start(t, harness.Options{NoLB: true, NodeArgs: flags})}
+	return startFull(t, harness.Options{NoLB: true, NodeArgs: flags})
+}
+
+// startBalanced is startDengine with a balancer before it.
+func startBalanced(t harness.T, flags ...string) *dengine {
+	t.Helper()
+	return startFull(t, harness.Options{NodeArgs: flags})
+}
+
+func startFull(t harness.T, o harness.Options) *dengine {
+	t.Helper()
+	d := &dengine{Cluster: harness.Start(t, o)}
 	harness.Eventually(t, "every key in dengine", func() error { return d.fill(t) })
 	for _, p := range d.Nodes {
 		d.WaitCaughtUp(p)

@@ -23,7 +23,7 @@ func TestPromises(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if want := 4*len(connections) + 4; floors != want {
+	if want := 4*len(connections) + 6; floors != want {
 		t.Errorf("%d floors, want %d", floors, want)
 	}
 }
@@ -38,7 +38,7 @@ func TestValueIsAsLongAsSaid(t *testing.T) {
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--only nonsense":       `there is no "nonsense", but reads, levels, etcd`,
+		"--only nonsense":       `there is no "nonsense", but reads, levels, lease`,
 		"--runs 0":              "--runs 0",
 		"--seconds 31":          "--seconds 31",
 		"--redraw --only reads": "leave --only out",

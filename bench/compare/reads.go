@@ -1,8 +1,6 @@
 package main
 
 import (
-	"slices"
-
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
 	"go.etcd.io/etcd/api/v3/version"
@@ -35,7 +33,6 @@ func readPart() part {
 func readGroups() []group {
 	return []group{
 		{"levels", measureLevels},
-		{"etcd", measureEtcd},
 		{"lease", measureLease},
 		{"writers", measureBesideWriters},
 		{"lone", measureAfterLoneWrites},
@@ -43,28 +40,22 @@ func readGroups() []group {
 	}
 }
 
-// measureLevels compares linearizable reads with eventual ones, side by side.
+// measureLevels compares the levels with one another and with etcd's, side by side:
+// both systems run all the time, and idle ones take little.
 func measureLevels(b *bench, t harness.T) {
-	d := startDengine(t)
-	levels := []string{"eventual", "linearizable"}
-	if b.round%2 == 0 { // who comes first is no better off in the end
-		slices.Reverse(levels)
-	}
-	for _, n := range connections {
-		for _, at := range []string{atFollower, atLeader, atAll} {
-			for _, level := range levels {
-				b.measure(t, d, d.level(t, level, at, n))
-			}
-		}
-	}
-}
-
-func measureEtcd(b *bench, t harness.T) {
+	d := startBalanced(t)
 	e := startEtcd(t)
+	at := func(level, at string) way {
+		return way{d, func(n int) keyed { return d.level(t, level, at, n) }}
+	}
+	etcds := func(level, at string, options ...clientv3.OpOption) way {
+		return way{e, func(n int) keyed { return e.level(t, level, at, n, options...) }}
+	}
+	balanced := way{balanced{d}, func(n int) keyed { return d.level(t, "linearizable", throughBalancer, n) }}
 	for _, n := range connections {
-		b.measure(t, e, e.level(t, "linearizable", atAll, n))
-		b.measure(t, e, e.level(t, "linearizable", atLeader, n))
-		b.measure(t, e, e.level(t, "serializable", atFollower, n, clientv3.WithSerializable()))
+		b.inTurn(t, n, at("eventual", atFollower), at("linearizable", atFollower), etcds("serializable", atFollower, clientv3.WithSerializable()))
+		b.inTurn(t, n, at("eventual", atLeader), at("linearizable", atLeader), etcds("linearizable", atLeader))
+		b.inTurn(t, n, at("eventual", atAll), at("linearizable", atAll), etcds("linearizable", atAll), balanced)
 	}
 }
 
@@ -91,7 +82,7 @@ func measureBesideWriters(b *bench, t harness.T) {
 // level is a load of reads at a level.
 func (d *dengine) level(t harness.T, level, at string, n int) keyed {
 	t.Helper()
-	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes}[at]
+	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes, throughBalancer: {d.LB}}[at]
 	return d.reads(t, n, "?consistency="+level, nodes...).as(ourKey(level, at, n))
 }
 
@@ -115,6 +106,14 @@ func besideWrites(n int) benchmark.Key { return ourKey("linearizable, 64 writers
 
 func besideReads(n int) benchmark.Key { return ourKey("64 writers, these reads beside", atLeader, n) }
 
+// floorAt256 is a floor that is promised at 256 connections only.
+func floorAt256(n int, floor float64) float64 {
+	if n == 256 {
+		return floor
+	}
+	return 0
+}
+
 // readPromises are the floors of reads, and what else is worth a ratio.
 func readPromises() []benchmark.Promise {
 	var out []benchmark.Promise
@@ -128,8 +127,10 @@ func readPromises() []benchmark.Promise {
 		ratio("linearizable / eventual, at the leader", linearizable(atLeader), eventual(atLeader), benchmark.PerSecond, 0.7, 0)
 		ratio("linearizable / eventual, at all three", linearizable(atAll), eventual(atAll), benchmark.PerSecond, 0, 0)
 		ratio("linearizable / etcd's linearizable, at all three", linearizable(atAll), etcdKey("linearizable", atAll, n), benchmark.PerSecond, 3, 0)
+		ratio("linearizable, through the balancer / etcd's linearizable, at all three", linearizable(throughBalancer), etcdKey("linearizable", atAll, n), benchmark.PerSecond, floorAt256(n, 2), 0)
+		ratio("linearizable, through the balancer / at all three", linearizable(throughBalancer), linearizable(atAll), benchmark.PerSecond, 0, 0)
 		ratio("linearizable / etcd's linearizable, at the leader", linearizable(atLeader), etcdKey("linearizable", atLeader, n), benchmark.PerSecond, 0, 0)
-		ratio("eventual / etcd's serializable, at a follower", eventual(atFollower), etcdKey("serializable", atFollower, n), benchmark.PerSecond, 0, 0)
+		ratio("eventual / etcd's serializable, at a follower", eventual(atFollower), etcdKey("serializable", atFollower, n), benchmark.PerSecond, floorAt256(n, 4), 0)
 		ratio("lease / eventual, at the leader", ourKey("lease", atLeader, n), eventual(atLeader), benchmark.PerSecond, 0, 0)
 		ratio("lease / eventual, at a follower", ourKey("lease", atFollower, n), eventual(atFollower), benchmark.PerSecond, 0, 0)
 		ratio("p99 of linearizable reads / of 64 writers beside them", besideWrites(n), besideReads(n), benchmark.P99, 0, 2)

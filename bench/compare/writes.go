@@ -47,41 +47,29 @@ func writeKey(system, at string, n int) benchmark.Key {
 
 func storeSystem(store string) string { return "dengine, " + store }
 
-// way is one way to write: to a system, at a place.
-type way struct {
-	system, at string
-	cluster    cluster
-	load       func(clients int) keyed
-}
-
 // measureWrites writes in every way with as many clients, one way after the other, so
 // that what is compared is seconds apart and not minutes: a disk that others use too
 // is three times as fast at one time as at another. All systems run all the time;
 // idle ones take little.
 func measureWrites(b *bench, t harness.T) {
 	e := startEtcd(t)
-	ways := []way{{"etcd", atLeader, e, func(n int) keyed { return e.writes(t, n) }}}
+	ways := []way{{e, func(n int) keyed { return e.writes(t, n).as(writeKey("etcd", atLeader, n)) }}}
 	for _, store := range logStores {
 		ways = append(ways, storeWays(t, store)...)
 	}
-	for i, n := range writerCounts {
-		for j := range ways { // who comes first is no better off in the end
-			w := ways[(b.round+i+j)%len(ways)]
-			b.measure(t, w.cluster, w.load(n).as(writeKey(w.system, w.at, n)))
-		}
+	for _, n := range writerCounts {
+		b.inTurn(t, n, ways...)
 	}
 }
 
 // storeWays starts nodes with a log store, to be written to directly and through the
 // balancer.
 func storeWays(t harness.T, store string) []way {
-	d := &dengine{Cluster: harness.Start(t, harness.Options{NodeArgs: append([]string{"--log-store", store}, patient...)})}
-	harness.Eventually(t, "every key in dengine", func() error { return d.fill(t) })
-	d.look()
-	return []way{
-		{storeSystem(store), atLeader, cluster(d), func(n int) keyed { return d.writesAt(t, n, d.leader, value) }},
-		{storeSystem(store), throughBalancer, balanced{d}, func(n int) keyed { return d.writesAt(t, n, d.LB, value) }},
+	d := startBalanced(t, append([]string{"--log-store", store}, patient...)...)
+	to := func(at string, p *harness.Process) func(int) keyed {
+		return func(n int) keyed { return d.writesAt(t, n, p, value).as(writeKey(storeSystem(store), at, n)) }
 	}
+	return []way{{d, to(atLeader, d.leader)}, {balanced{d}, to(throughBalancer, d.LB)}}
 }
 
 // balanced is a cluster with its balancer.
