@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dengine/dengine/internal/benchmark"
@@ -51,6 +52,7 @@ func (s *scaled) fill() {
 	for _, p := range s.Nodes {
 		s.WaitCaughtUp(p)
 	}
+	syscall.Sync() // what the kernel has not written yet would be written during what is measured next
 }
 
 // How fast the steady writes are: slow enough for two cores that do the rest as well.
