@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,11 +11,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	wal "github.com/hashicorp/raft-wal"
 	"go.etcd.io/bbolt"
 )
 
-// deleteChunk is how many entries one transaction removes. Appends wait for
+// deleteChunk is how many entries one transaction of bbolt removes. Appends wait for
 // a transaction, so it must be short.
 const deleteChunk = 256
 
@@ -64,10 +62,7 @@ func openLogStore(kind LogStore, dir *dataDir, cacheBytes int, watch *diskWatch,
 
 func openDisk(kind LogStore, path string, log hclog.Logger) (logDisk, error) {
 	if kind == LogStoreWAL {
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return nil, err
-		}
-		return wal.Open(path, wal.WithLogger(log.Named("wal")), wal.WithMetaStore(new(walMeta)), wal.WithSegmentFiler(newWALFiler(path)))
+		return openWAL(path, log)
 	}
 	return raftboltdb.New(raftboltdb.Options{
 		Path: path,
@@ -193,7 +188,7 @@ func (s *logStore) closeGap(logs []*raft.Log) error {
 	return s.disk.DeleteRange(first, last)
 }
 
-// DeleteRange implements raft.LogStore. It removes in chunks, and in the order
+// DeleteRange implements raft.LogStore. It removes from bbolt in chunks, and in the order
 // that leaves a log without a gap wherever it is interrupted: the oldest first
 // where raft compacts, the newest first where it drops a conflicting end.
 func (s *logStore) DeleteRange(lo, hi uint64) error {
@@ -207,15 +202,19 @@ func (s *logStore) DeleteRange(lo, hi uint64) error {
 	if err != nil {
 		return fmt.Errorf("read the log's last index: %w", err)
 	}
+	chunk := uint64(deleteChunk)
+	if s.IsMonotonic() { // raft-wal notes what is left of the log, and that costs an fsync however much goes
+		chunk = hi - lo + 1
+	}
 	compacts := hi < last
 	for lo <= hi {
 		from, to := lo, hi
 		if compacts {
-			to = min(lo+deleteChunk-1, hi)
+			to = min(lo+chunk-1, hi)
 			lo = to + 1
 		} else {
-			if hi-lo >= deleteChunk {
-				from = hi - deleteChunk + 1
+			if hi-lo >= chunk {
+				from = hi - chunk + 1
 			}
 			hi = from - 1
 		}

@@ -15,9 +15,9 @@ import (
 // them. So it is written in pieces, each is on its way before the next, and the disk
 // rests in between.
 const (
-	pieceBytes = 1 << 20
+	pieceBytes = 256 << 10
 	restTimes  = 3                     // a rest is so many times as long as the piece before it took
-	longRest   = 50 * time.Millisecond // and no longer: 20 MB/s must be had
+	longRest   = 25 * time.Millisecond // and no longer: 10 MB/s must be had
 )
 
 // errSnapshotStopped ends a snapshot that is under way when its node stops: it is

@@ -27,12 +27,13 @@ const (
 // took longer to read than to apply.
 type walFiler struct {
 	types.SegmentFiler
-	dir    string
-	window walWindow
+	dir     string
+	window  walWindow
+	removed *walRemover
 }
 
-func newWALFiler(dir string) *walFiler {
-	return &walFiler{SegmentFiler: segment.NewFiler(dir, walfs.New()), dir: dir}
+func newWALFiler(dir string, r *walRemover) *walFiler {
+	return &walFiler{SegmentFiler: segment.NewFiler(dir, walfs.New()), dir: dir, removed: r}
 }
 
 // Open implements types.SegmentFiler.

@@ -39,7 +39,7 @@ func (r countedReader) GetLog(index uint64) (*types.PooledBuffer, error) {
 
 func openAhead(t *testing.T, dir string) (*wal.WAL, *walFiler, *atomic.Int64) {
 	t.Helper()
-	f, reads := newWALFiler(dir), new(atomic.Int64)
+	f, reads := newWALFiler(dir, &walRemover{stop: make(chan struct{})}), new(atomic.Int64)
 	f.SegmentFiler = countedFiler{f.SegmentFiler, reads}
 	w, err := wal.Open(dir, wal.WithMetaStore(new(walMeta)), wal.WithSegmentFiler(f), wal.WithSegmentSize(1<<20))
 	if err != nil {
