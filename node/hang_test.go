@@ -89,10 +89,10 @@ func TestLeaderWithHungDiskIsDeposed(t *testing.T) {
 		t.Fatalf("%+v", w)
 	}
 	release := c.nodes[old].HangLog()
-	results := make(chan error, 64)
+	n, results := c.nodes[old], make(chan error, 64)
 	for i := range cap(results) { // more than there are entries in flight
 		go func() {
-			_, err := c.nodes[old].Put(t.Context(), fmt.Append(nil, "in flight ", i), []byte("v"), node.Condition{})
+			_, err := n.Put(t.Context(), fmt.Append(nil, "in flight ", i), []byte("v"), node.Condition{})
 			results <- err
 		}()
 	}
@@ -232,15 +232,15 @@ func TestTermNeverGoesBack(t *testing.T) {
 		c.stop(at)
 		c.start(at)
 	}
-	done := make(chan []uint64, 1)
+	hung, done := c.nodes[f], make(chan []uint64, 1)
 	go func() {
 		var terms []uint64
 		for end := time.Now().Add(harness.Patience); time.Now().Before(end); {
-			now := c.nodes[f].Report().Term
+			now := hung.Report().Term
 			if len(terms) == 0 || terms[len(terms)-1] != now {
 				terms = append(terms, now)
 			}
-			if now > last && c.nodes[f].Report().Replica {
+			if now > last && hung.Report().Replica {
 				break
 			}
 		}

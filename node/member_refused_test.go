@@ -64,8 +64,8 @@ func TestSecondChangeMeanwhile(t *testing.T) {
 	first := c.others(l)[0]
 	c.stop(first)
 	release := c.nodes[l].HangLog()
-	done := make(chan error, 1)
-	go func() { done <- c.nodes[l].RemoveMember(t.Context(), c.configs[first].ID) }()
+	n, done := c.nodes[l], make(chan error, 1)
+	go func() { done <- n.RemoveMember(t.Context(), c.configs[first].ID) }()
 	harness.Eventually(t, "the second change to be refused for the first", func() error {
 		if a := c.do("DELETE", c.health(l, "/members/n9"), ""); a.status != http.StatusConflict || a.code() != "change_under_way" {
 			return fmt.Errorf("%+v", a)

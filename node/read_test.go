@@ -18,7 +18,11 @@ type found struct {
 }
 
 func (c *cluster) get(i int, key string, o node.ReadOptions) found {
-	v, err := c.nodes[i].Get(c.t.Context(), []byte(key), o)
+	return c.getAt(c.nodes[i], key, o)
+}
+
+func (c *cluster) getAt(n *node.Node, key string, o node.ReadOptions) found {
+	v, err := n.Get(c.t.Context(), []byte(key), o)
 	if err == nil && !v.Found {
 		return found{err: errors.New("not found")}
 	}
@@ -27,8 +31,8 @@ func (c *cluster) get(i int, key string, o node.ReadOptions) found {
 
 // ask is get, beside the test.
 func (c *cluster) ask(i int, key string, o node.ReadOptions) <-chan found {
-	out := make(chan found, 1)
-	go func() { out <- c.get(i, key, o) }()
+	n, out := c.nodes[i], make(chan found, 1) // who stops the node meanwhile takes it out of c.nodes
+	go func() { out <- c.getAt(n, key, o) }()
 	return out
 }
 
@@ -198,9 +202,9 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 					f()
 				}
 			}()
-			put := make(chan error, 1)
+			n, put := c.nodes[l], make(chan error, 1)
 			go func() {
-				_, err := c.nodes[l].Put(t.Context(), []byte("k"), []byte("new"), node.Condition{})
+				_, err := n.Put(t.Context(), []byte("k"), []byte("new"), node.Condition{})
 				put <- err
 			}()
 			harness.Eventually(t, "one follower to serve it", func() error {
