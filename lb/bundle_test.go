@@ -175,7 +175,7 @@ func TestLateAnswerOfABundleIsNobodys(t *testing.T) {
 		return false
 	}})
 	cfg := config(k.nodes...)
-	cfg.HoldTimeout = 2 * time.Second // half of it is for the first sending
+	cfg.HoldTimeout = 10 * time.Second // half of it is for the first sending; less is too little for the others on a busy machine
 	lb.ShareHard(&cfg)
 	p := k.start(t, cfg)
 	stop := writers(t, p, 4)

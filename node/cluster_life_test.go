@@ -56,7 +56,7 @@ func restartKeeps(t *testing.T, c *cluster) {
 	for i := range c.nodes {
 		c.start(i)
 	}
-	l = c.leader()
+	l = c.settle()
 	after := c.role(l, "")
 	if after.Term <= before.Term {
 		t.Errorf("term %d after %d", after.Term, before.Term)
@@ -390,7 +390,7 @@ func snapshotAndTruncation(t *testing.T, c *cluster) {
 	for i := range c.nodes {
 		c.start(i)
 	}
-	c.leader()
+	c.settle()
 	c.sameState()
 }
 

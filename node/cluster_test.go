@@ -75,8 +75,18 @@ func startCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 	for i := range n {
 		c.start(i)
 	}
-	c.leader()
+	c.settle()
 	return c
+}
+
+// settle waits for a leader of nodes that have all been started. Where the timeouts are
+// long it does not wait for one of them to pass.
+func (c *cluster) settle() int {
+	c.t.Helper()
+	if c.configs[0].HeartbeatTimeout > 2*time.Second {
+		c.make(0)
+	}
+	return c.leader()
 }
 
 func (c *cluster) start(i int) {

@@ -137,6 +137,7 @@ func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 	for i := range c.nodes {
 		c.start(i)
 	}
+	c.settle()
 	c.repeated(writes, before)
 	c.sameState()
 }
