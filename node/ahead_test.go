@@ -16,7 +16,7 @@ const tooEarly = 300 * time.Millisecond
 
 // patientWithDisks has a leader stay one while its disk hangs, on a slow machine too.
 func patientWithDisks(cfg *node.Config) {
-	stable(cfg)
+	steady(cfg)
 	cfg.DiskTimeout = 10 * harness.Patience
 }
 

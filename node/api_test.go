@@ -12,7 +12,7 @@ import (
 
 func TestWriteReadDelete(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	const json = "Content-Type: application/json"
 	w := c.do("POST", c.api(l, "/kv"), `{"key":"username","value":"alice"}`, json)

@@ -80,11 +80,23 @@ func startCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 }
 
 // settle waits for a leader of nodes that have all been started. Where the timeouts are
-// long it does not wait for one of them to pass.
+// long (see steady) it does not wait for one of them to pass.
 func (c *cluster) settle() int {
 	c.t.Helper()
 	if c.configs[0].HeartbeatTimeout > 2*time.Second {
-		c.make(0)
+		longest := 0 // the others do not vote for one with a shorter log
+		harness.Eventually(c.t, "all nodes to take part", func() error {
+			for i, n := range c.nodes {
+				if r := n.Report(); r.Role == healthcheck.RoleStarting {
+					return fmt.Errorf("%+v", r)
+				}
+				if n.Logged() > c.nodes[longest].Logged() {
+					longest = i
+				}
+			}
+			return nil
+		})
+		c.make(longest)
 	}
 	return c.leader()
 }

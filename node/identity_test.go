@@ -89,7 +89,7 @@ func (c *cluster) repeated(writes map[string][]string, before map[string]answer)
 // leader.
 func TestRepeatOnTheNextLeader(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	writes := identified(c.openSession(l))
 	before := c.first(writes)
@@ -109,7 +109,7 @@ func TestRepeatOnTheNextLeader(t *testing.T) {
 // that the writes were in.
 func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable, func(cfg *node.Config) {
+	c := startCluster(t, 3, steady, func(cfg *node.Config) {
 		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
 	})
 	writes := identified(c.openSession(c.leader()))
@@ -145,7 +145,7 @@ func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 // A copy of a write that arrives late, after many others, undoes none of them.
 func TestLateCopyUndoesNothing(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	n := c.nodes[l]
 	s, err := n.OpenSession(t.Context())
@@ -184,7 +184,7 @@ func TestLateCopyUndoesNothing(t *testing.T) {
 func TestIdleSessionEnds(t *testing.T) {
 	t.Parallel()
 	const life = 5 * time.Second // a renewal must not come later than that
-	c := startCluster(t, 3, stable, func(cfg *node.Config) { cfg.SessionTimeout = life })
+	c := startCluster(t, 3, steady, func(cfg *node.Config) { cfg.SessionTimeout = life })
 	n := c.nodes[c.leader()]
 	idle, err := n.OpenSession(t.Context())
 	if err != nil {
@@ -217,7 +217,7 @@ func TestIdleSessionEnds(t *testing.T) {
 
 func TestSessionOverHTTP(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	if !c.role(l, "").Identities {
 		t.Error("/role does not say that the node keeps identities")

@@ -15,7 +15,7 @@ import (
 // and the reason.
 func TestChangesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	f, down := c.others(l)[0], c.others(l)[1]
 	c.stop(down)
@@ -59,7 +59,7 @@ func TestChangesThatAreRefused(t *testing.T) {
 // Members change one at a time.
 func TestSecondChangeMeanwhile(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	first := c.others(l)[0]
 	c.stop(first)
@@ -81,7 +81,7 @@ func TestSecondChangeMeanwhile(t *testing.T) {
 // Everybody lists the members; the leader says who has caught up.
 func TestMembersAreListed(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	c.put(l, "a", "v")
 	for i := range c.nodes {

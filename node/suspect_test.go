@@ -77,10 +77,17 @@ func (c *cluster) succeeded(l int, term uint64, what string) (next uint64) {
 }
 
 // stable is for tests in which the leader is to stay: on a machine as busy as one
-// that runs tests a heartbeat may come seconds late. See also settle.
+// that runs tests the usual heartbeat timeout may pass.
 func stable(cfg *node.Config) {
-	timeouts(cfg, 10*time.Second)
+	timeouts(cfg, 2*time.Second)
 	cfg.DiskTimeout = harness.Patience
+}
+
+// steady is stable for tests that wait for no timeout: a heartbeat may be many seconds
+// late. See also settle.
+func steady(cfg *node.Config) {
+	stable(cfg)
+	timeouts(cfg, 10*time.Second)
 }
 
 func TestCutWatchIsNoCrash(t *testing.T) {
