@@ -79,8 +79,7 @@ func startCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 	return c
 }
 
-// settle waits for a leader of nodes that have all been started. Where the timeouts are
-// long (see steady) it does not wait for one of them to pass.
+// settle waits for a leader of nodes that were all started, but for no long timeout.
 func (c *cluster) settle() int {
 	c.t.Helper()
 	if c.configs[0].HeartbeatTimeout > 2*time.Second {
