@@ -147,7 +147,7 @@ func longPolled(t *testing.T) (*backend, <-chan healthcheck.Observation) {
 	t.Helper()
 	b := newBackend(t)
 	c := healthcheck.DefaultChecks()
-	c.Interval = time.Hour
+	c.Interval, c.Timeout = time.Hour, patience // the first check is the only one
 	seen := watch(t, b.addr, c)
 	until(t, seen, "the first report", func(o healthcheck.Observation) bool { return o.Up && o.Report.Epoch == "e1" })
 	return b, seen
@@ -234,6 +234,7 @@ func TestOnePathForBoth(t *testing.T) {
 	b.statuses(map[string]int{"/health": 204})
 	c := healthcheck.DefaultChecks()
 	c.Mode, c.PrimaryPath, c.ReplicaPath, c.Expect = healthcheck.ModePoll, "/health", "/health", healthcheck.Statuses{{200, 299}}
+	c.Timeout = patience
 	r, err := healthcheck.NewProber(b.addr, c).Poll()
 	if err != nil || !r.Primary || !r.Replica || !r.Ready {
 		t.Errorf("%+v, %v", r, err)

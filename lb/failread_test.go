@@ -165,7 +165,9 @@ func TestElectionPutsNobodyAside(t *testing.T) {
 	for range 3 {
 		answers = append(answers, async(client(t), "GET", p.url("/kv/a"), ""))
 	}
-	eventually(t, "a read to wait for a leader", func() bool { return g.waiting.Load() == 1 })
+	eventually(t, "one read to wait for a leader, and the others to be answered", func() bool {
+		return g.waiting.Load() == 1 && after[0].Load() == 1 && after[2].Load() == 1
+	})
 	unready(k.nodes[0])
 	unready(k.nodes[2])
 	p.settled(t, 1, "") // the read stays where the last reader was

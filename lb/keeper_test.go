@@ -93,7 +93,7 @@ func (k *keepers) elect(n *node, term uint64) {
 	n.lead(term)
 }
 
-// locked runs f under the lock, to look at what happened.
+// locked runs f under the lock, to look at what happened or to change what will.
 func (k *keepers) locked(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

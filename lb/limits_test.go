@@ -66,11 +66,15 @@ func TestAllConnectionsInUse(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	n.answer(func(*fasthttp.RequestCtx) { <-hang })
 	cfg := config(n)
-	cfg.UpstreamConns, cfg.HoldTimeout, cfg.ConnectTimeout = 1, 200*time.Millisecond, 50*time.Millisecond
+	cfg.UpstreamConns = 1
 	p := start(t, cfg)
 	p.settled(t, 1, "n1")
 	async(client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "the connection to be in use", func() bool { return n.hits.Load() == 1 })
+	cfg.HoldTimeout, cfg.ConnectTimeout = 200*time.Millisecond, 50*time.Millisecond // nobody's patience ends but the second's
+	if err := p.Reload(sameListeners(p, cfg)); err != nil {
+		t.Fatal(err)
+	}
 	overloaded(t, do(t, client(t), "PUT", p.url("/kv/b"), "x"), "connections to the backend")
 	if s := p.Status(); s.Held.Total != 1 {
 		t.Errorf("one request waited, %d are counted", s.Held.Total)

@@ -70,6 +70,13 @@ func (n *node) follow(term uint64) {
 	})
 }
 
+// locked runs f under the lock.
+func (n *node) locked(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+}
+
 // answer scripts the HTTP port.
 func (n *node) answer(h fasthttp.RequestHandler) {
 	n.mu.Lock()

@@ -362,7 +362,7 @@ func TestHalfClosedClientInDoubtIsToldTheTruth(t *testing.T) {
 func TestEveryWriteIsExecutedOnce(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.window = 16 // a narrow one, so that it is part of the game
+	k.locked(func() { k.window = 16 }) // a narrow one, so that it is part of the game
 	p := k.start(t, config(k.nodes...))
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })

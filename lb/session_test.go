@@ -61,7 +61,7 @@ func TestClientsHaveNoSessions(t *testing.T) {
 func TestIdleSessionIsRenewedAndClosed(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.timeout = 90
+	k.locked(func() { k.timeout = 90 })
 	p := k.start(t, config(k.nodes...))
 	do(t, client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "renewals", func() (done bool) {
@@ -92,13 +92,14 @@ func TestIdleSessionIsRenewedAndClosed(t *testing.T) {
 func TestWriteWaitsForTheSession(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.slowOpen = make(chan struct{})
+	slow := make(chan struct{})
+	k.locked(func() { k.slowOpen = slow })
 	p := start(t, config(k.nodes...))
 	p.settled(t, 3, "n1")
 	p.session(t, "opening")
 	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "the write to arrive", func() bool { return p.Status().Requests.InFlight == 1 })
-	close(k.slowOpen)
+	close(slow)
 	if r := await(t, answer); r.status != 200 {
 		t.Fatalf("got %+v", r)
 	}
@@ -123,10 +124,12 @@ func TestWriteGoesWithoutASession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := startKeepers(t)
-			c.change(k)
-			if k.slowOpen != nil {
-				t.Cleanup(func() { close(k.slowOpen) })
-			}
+			k.locked(func() {
+				if c.change(k); k.slowOpen != nil {
+					slow := k.slowOpen
+					t.Cleanup(func() { close(slow) })
+				}
+			})
 			cfg := config(k.nodes...)
 			cfg.HoldTimeout = time.Hour
 			p := start(t, cfg)
@@ -218,7 +221,7 @@ func TestSessionExpires(t *testing.T) {
 	t.Run("while idle", func(t *testing.T) {
 		t.Parallel()
 		k := startKeepers(t)
-		k.timeout = 90
+		k.locked(func() { k.timeout = 90 })
 		p := k.start(t, config(k.nodes...))
 		expire(k)
 		eventually(t, "another session", func() (done bool) {
@@ -232,7 +235,7 @@ func TestSessionExpires(t *testing.T) {
 func TestWindowIsFull(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.window = 2
+	k.locked(func() { k.window = 2 })
 	cfg := config(k.nodes...)
 	hold := func(p *proxy, d time.Duration) {
 		t.Helper()
@@ -281,7 +284,7 @@ func TestWindowIsFull(t *testing.T) {
 func TestRefusedWriteGivesItsNumberBack(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.window = 8
+	k.locked(func() { k.window = 8 })
 	p := k.start(t, config(k.nodes...))
 	var refused atomic.Int64
 	var open atomic.Bool

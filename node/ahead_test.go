@@ -16,7 +16,7 @@ const tooEarly = 300 * time.Millisecond
 
 // patientWithDisks has a leader stay one while its disk hangs, on a slow machine too.
 func patientWithDisks(cfg *node.Config) {
-	stable(cfg)
+	steady(cfg)
 	cfg.DiskTimeout = 10 * harness.Patience
 }
 
@@ -34,9 +34,9 @@ func TestLeaderRunsAheadOfItsDiskAndAcknowledgesNothing(t *testing.T) {
 	before := c.nodes[l].Report().Applied
 	release := sync.OnceFunc(c.nodes[l].HangLog())
 	defer release()
-	wrote := make(chan error, 1)
+	n, wrote := c.nodes[l], make(chan error, 1)
 	go func() {
-		_, err := c.nodes[l].Put(t.Context(), []byte("b"), []byte("v"), node.Condition{})
+		_, err := n.Put(t.Context(), []byte("b"), []byte("v"), node.Condition{})
 		wrote <- err
 	}()
 	harness.Eventually(t, "the follower to have the entry on disk, and the leader its answer", func() error {
@@ -101,9 +101,9 @@ func TestOnlyNodeWaitsForItsDisk(t *testing.T) {
 	c := startCluster(t, 1, patientWithDisks)
 	release := sync.OnceFunc(c.nodes[0].HangLog())
 	defer release()
-	wrote := make(chan error, 1)
+	n, wrote := c.nodes[0], make(chan error, 1)
 	go func() {
-		_, err := c.nodes[0].Put(t.Context(), []byte("a"), []byte("v"), node.Condition{})
+		_, err := n.Put(t.Context(), []byte("a"), []byte("v"), node.Condition{})
 		wrote <- err
 	}()
 	select {

@@ -5,13 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/node"
 )
 
 func TestWriteReadDelete(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	const json = "Content-Type: application/json"
 	w := c.do("POST", c.api(l, "/kv"), `{"key":"username","value":"alice"}`, json)
@@ -251,7 +252,7 @@ func TestBadInput(t *testing.T) {
 
 func TestMinIndex(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout = 50e6 })
+	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout = 2 * time.Second })
 	w := c.do("PUT", c.api(0, "/kv/a"), "v")
 	ahead := c.do("GET", c.api(0, "/kv/a"), "", "Dengine-Min-Index: 1000000")
 	if ahead.status != 503 || ahead.code() != "behind" {

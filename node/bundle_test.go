@@ -64,7 +64,7 @@ func (c *cluster) answered(r *bufio.Reader) (uint32, answer) {
 // a repeat there is the same repeat as anywhere else.
 func TestWritesInABundle(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	session := c.openSession(l)
 	conn, r := c.bundle(l)
@@ -117,7 +117,7 @@ func TestWritesInABundle(t *testing.T) {
 // keeps one open.
 func TestCloseEndsBundles(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	session := c.openSession(l)
 	conn, r := c.bundle(l)

@@ -35,7 +35,7 @@ func TestRestartKeepsIdentityAndData(t *testing.T) {
 	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
-			restartKeeps(t, startCluster(t, 3, func(cfg *node.Config) { cfg.LogStore = store }))
+			restartKeeps(t, startCluster(t, 3, steady, func(cfg *node.Config) { cfg.LogStore = store }))
 		})
 	}
 }
@@ -56,7 +56,7 @@ func restartKeeps(t *testing.T, c *cluster) {
 	for i := range c.nodes {
 		c.start(i)
 	}
-	l = c.leader()
+	l = c.settle()
 	after := c.role(l, "")
 	if after.Term <= before.Term {
 		t.Errorf("term %d after %d", after.Term, before.Term)
@@ -321,7 +321,7 @@ func TestLeaderWithoutQuorum(t *testing.T) {
 
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	f := c.others(l)[0]
 	now := c.role(f, "")
@@ -358,7 +358,7 @@ func TestSnapshotAndTruncation(t *testing.T) {
 	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
-			snapshotAndTruncation(t, startCluster(t, 3, func(cfg *node.Config) {
+			snapshotAndTruncation(t, startCluster(t, 3, steady, func(cfg *node.Config) {
 				cfg.LogStore = store
 				cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
 			}))
@@ -390,7 +390,7 @@ func snapshotAndTruncation(t *testing.T, c *cluster) {
 	for i := range c.nodes {
 		c.start(i)
 	}
-	c.leader()
+	c.settle()
 	c.sameState()
 }
 
@@ -399,7 +399,7 @@ func snapshotAndTruncation(t *testing.T, c *cluster) {
 // first moment that it is primary.
 func TestPrimaryHasAppliedEverything(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	for round := range 5 {
 		l := c.leader()
 		want := fmt.Sprint("round ", round)
@@ -428,7 +428,7 @@ func TestPrimaryHasAppliedEverything(t *testing.T) {
 
 func TestManyWritersOneState(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.nodes[c.leader()]
 	var wg sync.WaitGroup
 	for w := range 64 {
@@ -459,7 +459,7 @@ func TestManyWritersOneState(t *testing.T) {
 
 func TestHealthPort(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	f := c.others(l)[0]
 	for _, s := range []struct {

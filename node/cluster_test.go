@@ -75,8 +75,29 @@ func startCluster(t *testing.T, n int, tune ...func(*node.Config)) *cluster {
 	for i := range n {
 		c.start(i)
 	}
-	c.leader()
+	c.settle()
 	return c
+}
+
+// settle waits for a leader of nodes that were all started, but for no long timeout.
+func (c *cluster) settle() int {
+	c.t.Helper()
+	if c.configs[0].HeartbeatTimeout > 2*time.Second {
+		longest := 0 // the others do not vote for one with a shorter log
+		harness.Eventually(c.t, "all nodes to take part", func() error {
+			for i, n := range c.nodes {
+				if r := n.Report(); r.Role == healthcheck.RoleStarting {
+					return fmt.Errorf("%+v", r)
+				}
+				if n.Logged() > c.nodes[longest].Logged() {
+					longest = i
+				}
+			}
+			return nil
+		})
+		c.make(longest)
+	}
+	return c.leader()
 }
 
 func (c *cluster) start(i int) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/node"
 )
@@ -59,7 +60,7 @@ func TestGetMany(t *testing.T) {
 
 func TestGetManyRefuses(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout, cfg.MaxValueBytes = 50e6, 200_000 })
+	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout, cfg.MaxValueBytes = 2*time.Second, 200_000 })
 	c.write("big", strings.Repeat("v", 100_000))
 	c.write("ctl", strings.Repeat("\x01", 20_000))
 	const json = "Content-Type: application/json"

@@ -89,7 +89,7 @@ func (c *cluster) repeated(writes map[string][]string, before map[string]answer)
 // leader.
 func TestRepeatOnTheNextLeader(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	writes := identified(c.openSession(l))
 	before := c.first(writes)
@@ -109,7 +109,7 @@ func TestRepeatOnTheNextLeader(t *testing.T) {
 // that the writes were in.
 func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) {
+	c := startCluster(t, 3, steady, func(cfg *node.Config) {
 		cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
 	})
 	writes := identified(c.openSession(c.leader()))
@@ -137,6 +137,7 @@ func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 	for i := range c.nodes {
 		c.start(i)
 	}
+	c.settle()
 	c.repeated(writes, before)
 	c.sameState()
 }
@@ -144,7 +145,7 @@ func TestRepeatAfterRestartFromSnapshot(t *testing.T) {
 // A copy of a write that arrives late, after many others, undoes none of them.
 func TestLateCopyUndoesNothing(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	n := c.nodes[l]
 	s, err := n.OpenSession(t.Context())
@@ -182,14 +183,15 @@ func TestLateCopyUndoesNothing(t *testing.T) {
 // that is renewed does not.
 func TestIdleSessionEnds(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, func(cfg *node.Config) { cfg.SessionTimeout = 2 * time.Second })
+	const life = 5 * time.Second // a renewal must not come later than that
+	c := startCluster(t, 3, steady, func(cfg *node.Config) { cfg.SessionTimeout = life })
 	n := c.nodes[c.leader()]
 	idle, err := n.OpenSession(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	used, err := n.OpenSession(t.Context())
-	if err != nil || idle.ID == used.ID || idle.Timeout != 2*time.Second || idle.Window != 1024 {
+	if err != nil || idle.ID == used.ID || idle.Timeout != life || idle.Window != 1024 {
 		t.Fatalf("%+v, %+v, %v", idle, used, err)
 	}
 	harness.Eventually(t, "the idle session to end", func() error {
@@ -215,7 +217,7 @@ func TestIdleSessionEnds(t *testing.T) {
 
 func TestSessionOverHTTP(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	if !c.role(l, "").Identities {
 		t.Error("/role does not say that the node keeps identities")

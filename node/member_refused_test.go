@@ -15,7 +15,7 @@ import (
 // and the reason.
 func TestChangesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	f, down := c.others(l)[0], c.others(l)[1]
 	c.stop(down)
@@ -59,13 +59,13 @@ func TestChangesThatAreRefused(t *testing.T) {
 // Members change one at a time.
 func TestSecondChangeMeanwhile(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	first := c.others(l)[0]
 	c.stop(first)
 	release := c.nodes[l].HangLog()
-	done := make(chan error, 1)
-	go func() { done <- c.nodes[l].RemoveMember(t.Context(), c.configs[first].ID) }()
+	n, done := c.nodes[l], make(chan error, 1)
+	go func() { done <- n.RemoveMember(t.Context(), c.configs[first].ID) }()
 	harness.Eventually(t, "the second change to be refused for the first", func() error {
 		if a := c.do("DELETE", c.health(l, "/members/n9"), ""); a.status != http.StatusConflict || a.code() != "change_under_way" {
 			return fmt.Errorf("%+v", a)
@@ -81,7 +81,7 @@ func TestSecondChangeMeanwhile(t *testing.T) {
 // Everybody lists the members; the leader says who has caught up.
 func TestMembersAreListed(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	c.put(l, "a", "v")
 	for i := range c.nodes {

@@ -18,7 +18,11 @@ type found struct {
 }
 
 func (c *cluster) get(i int, key string, o node.ReadOptions) found {
-	v, err := c.nodes[i].Get(c.t.Context(), []byte(key), o)
+	return c.getAt(c.nodes[i], key, o)
+}
+
+func (c *cluster) getAt(n *node.Node, key string, o node.ReadOptions) found {
+	v, err := n.Get(c.t.Context(), []byte(key), o)
 	if err == nil && !v.Found {
 		return found{err: errors.New("not found")}
 	}
@@ -27,8 +31,8 @@ func (c *cluster) get(i int, key string, o node.ReadOptions) found {
 
 // ask is get, beside the test.
 func (c *cluster) ask(i int, key string, o node.ReadOptions) <-chan found {
-	out := make(chan found, 1)
-	go func() { out <- c.get(i, key, o) }()
+	n, out := c.nodes[i], make(chan found, 1) // who stops the node meanwhile takes it out of c.nodes
+	go func() { out <- c.getAt(n, key, o) }()
 	return out
 }
 
@@ -42,19 +46,25 @@ func (c *cluster) put(i int, key, value string) {
 // make has a node lead, whose cluster may have timeouts of many seconds.
 func (c *cluster) make(leader int) {
 	c.t.Helper()
+	c.raise(leader)
+	c.leader()
+}
+
+// raise is make where the others may not hear of it.
+func (c *cluster) raise(leader int) {
+	c.t.Helper()
 	var asked time.Time
 	harness.Eventually(c.t, c.configs[leader].ID+" to lead", func() error {
 		r := c.nodes[leader].Report()
 		if r.Primary {
 			return nil
 		}
-		if r.Role != healthcheck.RoleStarting && r.Role != healthcheck.RoleLeader && time.Since(asked) > time.Second {
+		if r.Role != healthcheck.RoleStarting && r.Role != healthcheck.RoleLeader && time.Since(asked) > 3*time.Second { // sooner, and a busy machine would end one election with the next
 			asked = time.Now()
 			c.nodes[leader].TimeoutNow()
 		}
 		return fmt.Errorf("%+v", r)
 	})
-	c.leader()
 }
 
 var linearizable = node.ReadOptions{Level: node.Linearizable}
@@ -62,7 +72,7 @@ var linearizable = node.ReadOptions{Level: node.Linearizable}
 // Every node sees at once what was acknowledged, and many reads share a round.
 func TestLinearizableReads(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	for i := range 50 {
 		value := fmt.Sprint(i)
@@ -118,8 +128,9 @@ func lateAnswer(t *testing.T, trusting bool) found {
 	relays := c.interpose()
 	for i := range c.nodes {
 		c.stop(i)
-		cfg := &c.configs[i] // nothing gives up while the answer is held back
-		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaseTimeout, cfg.RPCTimeout = 10*time.Second, 10*time.Second, 10*time.Second, 20*time.Second
+		cfg := &c.configs[i] // nothing gives up while the answers are held back
+		timeouts(cfg, 10*time.Second)
+		cfg.RPCTimeout = 20 * time.Second
 	}
 	for i := range c.nodes {
 		c.start(i)
@@ -132,9 +143,11 @@ func lateAnswer(t *testing.T, trusting bool) found {
 	}
 	release := relays[a][b].hold()
 	defer release()
-	harness.Eventually(t, "an answer to be held back", func() error {
-		if relays[a][b].holds() == 0 {
-			return errors.New("none yet")
+	// Of appends and of a heartbeat: one that is sent later brings word of the new leader,
+	// and that may come first.
+	harness.Eventually(t, "answers to be held back on both connections", func() error {
+		if n := relays[a][b].holds(); n < 2 {
+			return fmt.Errorf("%d so far", n)
 		}
 		return nil
 	})
@@ -144,13 +157,7 @@ func lateAnswer(t *testing.T, trusting bool) found {
 			f()
 		}
 	}()
-	c.nodes[b].TimeoutNow()
-	harness.Eventually(t, "the second node to lead", func() error {
-		if r := c.nodes[b].Report(); !r.Primary {
-			return fmt.Errorf("%+v", r)
-		}
-		return nil
-	})
+	c.raise(b)
 	c.put(b, "k", "new")
 	if trusting {
 		called := c.nodes[a].TrustVerifyLeader()
@@ -180,7 +187,7 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 	for _, trusting := range []bool{false, true} {
 		t.Run(fmt.Sprint("applied=", trusting), func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 3, stable)
+			c := startCluster(t, 3, steady)
 			l := c.leader()
 			ahead, behind := c.others(l)[0], c.others(l)[1]
 			c.put(l, "k", "old")
@@ -198,9 +205,9 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 					f()
 				}
 			}()
-			put := make(chan error, 1)
+			n, put := c.nodes[l], make(chan error, 1)
 			go func() {
-				_, err := c.nodes[l].Put(t.Context(), []byte("k"), []byte("new"), node.Condition{})
+				_, err := n.Put(t.Context(), []byte("k"), []byte("new"), node.Condition{})
 				put <- err
 			}()
 			harness.Eventually(t, "one follower to serve it", func() error {
@@ -239,7 +246,7 @@ func TestLeaderThatAppliesLate(t *testing.T) {
 // machine executes nothing of, reads do not wait for the next one.
 func TestReadAfterChangeOfMembers(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable, func(cfg *node.Config) { cfg.Learner = true })
+	c := startCluster(t, 3, steady, func(cfg *node.Config) { cfg.Learner = true })
 	l := c.leader()
 	c.put(l, "a", "v")
 	if err := c.nodes[l].Demote(c.configs[c.others(l)[0]].ID); err != nil {
@@ -328,7 +335,7 @@ func TestWeakerReadsCanBeForbidden(t *testing.T) {
 // it must not take that for being up to date.
 func TestNodeThatStartsIsNotReady(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	f := c.others(l)[0]
 	for i := range 5 {

@@ -228,7 +228,7 @@ func (c *cluster) relays() [][]*relay {
 	for i := range c.nodes {
 		c.start(i)
 	}
-	c.leader()
+	c.settle()
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/node"
 )
@@ -112,7 +113,7 @@ func TestScanPages(t *testing.T) {
 // A cursor carries the index that the next page waits for.
 func TestCursorOfAStateToCome(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout = 50e6 })
+	c := startCluster(t, 1, func(cfg *node.Config) { cfg.ReadTimeout = 2 * time.Second })
 	c.write("a", "v")
 	const cursor = "AcCEPQBh" // format 1, index 1,000,000, no prefix, key a
 	for _, level := range []string{"linearizable", "lease", "eventual"} {

@@ -17,7 +17,7 @@ func TestFollowerKilledWhileItInstallsASnapshot(t *testing.T) {
 	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 3, func(cfg *node.Config) {
+			c := startCluster(t, 3, stable, func(cfg *node.Config) {
 				cfg.LogStore = store
 				cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = 50, 10, 20*time.Millisecond
 			})

@@ -83,6 +83,13 @@ func stable(cfg *node.Config) {
 	cfg.DiskTimeout = harness.Patience
 }
 
+// steady is stable for tests that wait for no timeout: a heartbeat may be many seconds
+// late. See also settle.
+func steady(cfg *node.Config) {
+	stable(cfg)
+	timeouts(cfg, 10*time.Second)
+}
+
 func TestCutWatchIsNoCrash(t *testing.T) {
 	t.Parallel()
 	c, relays, l := watched(t, 3, stable)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 )
@@ -152,17 +153,25 @@ func TestValuesAreUnique(t *testing.T) {
 
 // scripted gives its answers one after the other, the last one again and again.
 type scripted struct {
+	mu      sync.Mutex // an answer that is cut short orders nothing
 	answers []answerer
 	keys    []string // Idempotency-Key of each request
 }
 
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.keys = append(s.keys, r.Header.Get("Idempotency-Key"))
+	next := s.next(r.Header.Get("Idempotency-Key"))
+	next.ServeHTTP(w, r)
+}
+
+func (s *scripted) next(key string) answerer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append(s.keys, key)
 	next := s.answers[0]
 	if len(s.answers) > 1 {
 		s.answers = s.answers[1:]
 	}
-	next.ServeHTTP(w, r)
+	return next
 }
 
 // never loses no first answer.
@@ -200,6 +209,7 @@ func TestCertain(t *testing.T) {
 		c := newTestClient(t, s, Promise{Level: "lease"})
 		c.never()
 		o := c.certain(c.here, Op{Key: "k", Kind: CAS, Value: "v"})
+		s.mu.Lock()
 		if o.Result != tt.want || len(s.keys) != tt.copies {
 			t.Errorf("%s: %q after %d copies, want %q after %d", tt.name, o.Result, len(s.keys), tt.want, tt.copies)
 		}
@@ -211,5 +221,6 @@ func TestCertain(t *testing.T) {
 				t.Errorf("%s: keys %v", tt.name, s.keys)
 			}
 		}
+		s.mu.Unlock()
 	}
 }

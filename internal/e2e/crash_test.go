@@ -85,7 +85,7 @@ func TestKilledLeaderIsReplaced(t *testing.T) {
 	}{{3, 20, "bolt"}, {3, 5, "wal"}, {5, 10, "bolt"}, {5, 5, "wal"}} {
 		t.Run(fmt.Sprint(s.nodes, s.store), func(t *testing.T) {
 			c := harness.Start(t, harness.Options{Nodes: s.nodes, NoLB: true, NodeArgs: []string{
-				"--log-store", s.store, "--heartbeat-timeout", "2s", "--election-timeout", "2s", // which a busy machine does not reach
+				"--log-store", s.store, "--heartbeat-timeout", "5s", "--election-timeout", "5s", "--lease-timeout", "5s", // which a busy machine does not reach
 			}})
 			var took []time.Duration
 			for range s.kills {
@@ -140,7 +140,7 @@ func TestStoppedLeaderIsNoCrash(t *testing.T) {
 // heartbeat timeout.
 func TestLeaderBackAtOnce(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: []string{"--heartbeat-timeout", "10s", "--election-timeout", "10s"}})
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: []string{"--heartbeat-timeout", "10s", "--election-timeout", "10s", "--lease-timeout", "10s"}})
 	waitWatching(c)
 	leader := c.Leader()
 	before, err := c.Role(leader)
