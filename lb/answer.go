@@ -196,7 +196,7 @@ func (a *answer) copyTo(resp *fasthttp.Response, c changes) {
 	if len(a.reason) > 0 && string(a.reason) != fasthttp.StatusMessage(a.status) {
 		h.SetStatusMessage(a.reason)
 	}
-	s := fieldScanner{rest: a.fields}
+	s := fieldScanner{rest: a.fields, again: true}
 	for s.next() {
 		switch {
 		case s.is("content-length"):

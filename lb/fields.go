@@ -2,7 +2,7 @@ package lb
 
 import (
 	"bytes"
-	"strings"
+	"slices"
 )
 
 // fieldScanner walks a block of header lines, each "Name: value" and CR LF, up
@@ -13,43 +13,44 @@ type fieldScanner struct {
 	name  []byte
 	value []byte // without the spaces around it
 	bad   bool
+	// again: the block has been walked to its end before, and nothing in it was bad.
+	again bool
 }
 
 func (s *fieldScanner) next() bool {
-	i := bytes.IndexByte(s.rest, '\n')
-	if i < 0 {
-		s.bad = len(s.rest) > 0
+	colon, end := s.line()
+	if colon <= 0 || end <= colon || end+1 >= len(s.rest) || s.rest[end] != '\r' || s.rest[end+1] != '\n' {
+		s.bad = len(s.rest) > 0 && !bytes.HasPrefix(s.rest, []byte("\r\n"))
 		return false
 	}
-	line := s.rest[:i]
-	s.rest = s.rest[i+1:]
-	if i == 0 || line[i-1] != '\r' {
-		s.bad = true
-		return false
+	s.name, s.value = s.rest[:colon], trimSpace(s.rest[colon+1:end])
+	s.rest = s.rest[end+2:]
+	return true
+}
+
+// line says where the name of the next line ends, at a colon, and where its value does.
+// What must not be in either ends it.
+func (s *fieldScanner) line() (colon, end int) {
+	b := s.rest
+	if s.again {
+		return bytes.IndexByte(b, ':'), bytes.IndexByte(b, '\r')
 	}
-	line = line[:i-1]
-	if len(line) == 0 {
-		return false
+	for colon < len(b) && tokenChars[b[colon]] {
+		colon++
 	}
-	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 || !isToken(line[:colon]) {
-		s.bad = true
-		return false
+	if colon == len(b) || b[colon] != ':' {
+		return 0, 0
 	}
-	s.name, s.value = line[:colon], trimSpace(line[colon+1:])
-	s.bad = hasControl(s.value)
-	return !s.bad
+	for end = colon + 1; end < len(b) && !isControl(b[end]); {
+		end++
+	}
+	return colon, end
 }
 
 // hasControl says whether a value holds a control character other than a tab.
-func hasControl(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return true
-		}
-	}
-	return false
-}
+func hasControl(b []byte) bool { return slices.ContainsFunc(b, isControl) }
+
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // is compares the name with a lower-case one.
 func (s *fieldScanner) is(lower string) bool { return equalFold(s.name, lower) }
@@ -71,18 +72,13 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-func isToken(b []byte) bool {
-	for _, c := range b {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case c == '-' || c == '_':
-		case strings.IndexByte("!#$%&'*+.^`|~", c) >= 0:
-		default:
-			return false
-		}
+// tokenChars are the characters of a token (RFC 9110, section 5.6.2).
+var tokenChars = func() (set [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		set[c] = true
 	}
-	return len(b) > 0
-}
+	return set
+}()
 
 func trimSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {

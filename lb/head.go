@@ -89,8 +89,9 @@ func (w *headWriter) require(index uint64) (minIndex uint64, raised bool) {
 	return w.minIndex, index > w.own
 }
 
-// write appends the head for the backend to dst. length is the body's. Everything that frames the
-// message or speaks of this hop is written anew, the rest as it came.
+// write appends the head for the backend to dst, after scan. length is the body's.
+// Everything that frames the message or speaks of this hop is written anew, the rest as
+// it came.
 func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, length int, trust bool) []byte {
 	h := &ctx.Request.Header
 	dst = append(dst, h.Method()...)
@@ -107,7 +108,7 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 		dst = append(dst, '\r', '\n')
 	}
 	haveProto, haveHost := false, false
-	s := fieldScanner{rest: h.RawHeaders()}
+	s := fieldScanner{rest: h.RawHeaders(), again: true}
 	for s.next() {
 		if hopByHop(s.name) || rewritten(s.name) || w.conn.names(s.name) || w.minIndex > 0 && s.is(minIndexName) {
 			continue

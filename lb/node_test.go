@@ -118,7 +118,7 @@ func (n *node) bundle(ctx *fasthttp.RequestCtx) bool {
 		n.mu.Lock()
 		n.bundles[c.RemoteAddr().String()] = c.(interface{ UnsafeConn() net.Conn }).UnsafeConn() // Close of the other does nothing
 		n.mu.Unlock()
-		edge.NewBundle(c, n.server).Run()
+		edge.NewBundle(c, n.server, nil).Run()
 	})
 	return true
 }

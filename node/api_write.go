@@ -60,6 +60,11 @@ func (n *Node) serveWrite(ctx *fasthttp.RequestCtx, w Write) {
 		return
 	}
 	res, err := n.Do(context.Background(), w)
+	n.answerWrite(ctx, &w.Identity, res, err)
+}
+
+// answerWrite answers a write that came to its end.
+func (n *Node) answerWrite(ctx *fasthttp.RequestCtx, id *Identity, res Result, err error) {
 	switch {
 	case err != nil:
 		n.failed(ctx, err, true)
@@ -77,7 +82,7 @@ func (n *Node) serveWrite(ctx *fasthttp.RequestCtx, w Write) {
 		n.stampIndex(ctx, res.Index)
 	}
 	stampTag(ctx, res.ETag, res.Writes)
-	stampIdentity(ctx, &w.Identity, &res, err)
+	stampIdentity(ctx, id, &res, err)
 }
 
 func (n *Node) serveDelete(ctx *fasthttp.RequestCtx, key []byte) {

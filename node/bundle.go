@@ -30,7 +30,7 @@ func (n *Node) serveBundle(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(fasthttp.StatusSwitchingProtocols)
 	ctx.Response.Header.Set(fasthttp.HeaderConnection, fasthttp.HeaderUpgrade)
 	ctx.Response.Header.Set(fasthttp.HeaderUpgrade, edge.BundleProtocol)
-	ctx.Hijack(func(c net.Conn) { n.runBundle(edge.NewBundle(c, n.api)) })
+	ctx.Hijack(func(c net.Conn) { n.runBundle(edge.NewBundle(c, n.api, n.newFlock)) })
 }
 
 // runBundle serves one bundle until its end, for which Close waits.

@@ -64,6 +64,7 @@ type Node struct {
 	closed error // what Close returned
 
 	bundles  bundles
+	flocks   sync.Pool // of usual writes that came in bundles
 	spawning sync.Mutex
 	ended    bool // Close waits for the group: nothing is spawned any more
 }

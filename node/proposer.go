@@ -27,10 +27,12 @@ const (
 	maxPooledBytes = 64 << 10
 )
 
-// proposal is one write on its way into the log. Its command is encoded by the
-// caller, so that the caller's buffers are free again whatever happens.
+// proposal is one write on its way into the log, or several that came together.
+// Their commands are encoded by the caller, so that the caller's buffers are free
+// again whatever happens.
 type proposal struct {
 	encoded []byte
+	count   int           // commands, at most maxEntryCommands
 	state   atomic.Uint32 // proposalWaiting, then one of the others
 	done    chan decision // gets one decision, unless cancelled; holds one
 }
@@ -43,8 +45,8 @@ const (
 
 // decision is what became of a proposal.
 type decision struct {
-	result kv.Result
-	err    error
+	results []kv.Result // one for each command, where there is no error
+	err     error
 }
 
 // proposer gathers waiting writes into log entries. One goroutine fills entries;
@@ -81,32 +83,57 @@ func newProposer(r *raft.Raft, maxBytes int, log *zap.Logger) *proposer {
 // propose puts a command in the log and waits until it is applied here. Its
 // error wraps ErrNotApplied or ErrUnknown.
 func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, error) {
+	pr := p.get()
+	pr.encoded, pr.count = kv.AppendCommand(pr.encoded[:0], c), 1
+	results, err := p.enter(ctx, pr)
+	if err != nil {
+		return kv.Result{}, err
+	}
+	return results[0], nil
+}
+
+// proposeAll is propose of several commands, encoded one after the other, which are
+// decided together. It returns a buffer in place of theirs.
+func (p *proposer) proposeAll(ctx context.Context, encoded []byte, count int) ([]kv.Result, []byte, error) {
+	pr := p.get()
+	spare := pr.encoded[:0]
+	pr.encoded, pr.count = encoded, count
+	results, err := p.enter(ctx, pr)
+	return results, spare, err
+}
+
+func (p *proposer) get() *proposal {
 	pr := p.pool.Get().(*proposal)
 	if cap(pr.encoded) > maxPooledBytes {
 		pr.encoded = nil
 	}
-	pr.encoded = kv.AppendCommand(pr.encoded[:0], c)
 	pr.state.Store(proposalWaiting)
+	return pr
+}
+
+// enter queues a proposal, which is the proposer's from then on, and waits until it is
+// decided.
+func (p *proposer) enter(ctx context.Context, pr *proposal) ([]kv.Result, error) {
 	size := int64(len(pr.encoded))
 	defer p.waiting.Add(-size)
 	if p.waiting.Add(size) > proposalBytes {
-		return kv.Result{}, notApplied(ErrOverloaded)
+		return nil, notApplied(ErrOverloaded)
 	}
 	select {
 	case <-p.quit:
-		return kv.Result{}, notApplied(ErrClosed)
+		return nil, notApplied(ErrClosed)
 	default:
 	}
 	select {
 	case p.queue <- pr:
 	default:
 		p.pool.Put(pr)
-		return kv.Result{}, notApplied(ErrOverloaded)
+		return nil, notApplied(ErrOverloaded)
 	}
 	select {
 	case d := <-pr.done:
 		p.pool.Put(pr)
-		return d.result, d.err
+		return d.results, d.err
 	case <-ctx.Done():
 	case <-p.quit:
 		// The run loop may be gone with pr in the queue; one that was taken is
@@ -114,15 +141,15 @@ func (p *proposer) propose(ctx context.Context, c *kv.Command) (kv.Result, error
 	}
 	if pr.state.CompareAndSwap(proposalWaiting, proposalCancelled) {
 		if ctx.Err() != nil {
-			return kv.Result{}, notApplied(context.Cause(ctx))
+			return nil, notApplied(context.Cause(ctx))
 		}
-		return kv.Result{}, notApplied(ErrClosed)
+		return nil, notApplied(ErrClosed)
 	}
 	select {
 	case d := <-pr.done:
-		return d.result, d.err
+		return d.results, d.err
 	case <-ctx.Done():
-		return kv.Result{}, unknown(context.Cause(ctx))
+		return nil, unknown(context.Cause(ctx))
 	}
 }
 
@@ -172,11 +199,11 @@ func (p *proposer) run() {
 			}
 			return
 		}
-		batch, size := make([]*proposal, 0, 16), 0
+		batch := make([]*proposal, 0, 16)
 		if held != nil {
-			batch, size, held = append(batch, held), len(held.encoded), nil
+			batch, held = append(batch, held), nil
 		}
-		batch, held = p.gather(batch, size)
+		batch, held = p.gather(batch)
 		if len(batch) == 0 {
 			return
 		}
@@ -186,24 +213,26 @@ func (p *proposer) run() {
 
 // gather waits for a first proposal and takes those that wait with it, up to the
 // bounds. The second result was taken and did not fit.
-func (p *proposer) gather(batch []*proposal, size int) ([]*proposal, *proposal) {
+func (p *proposer) gather(batch []*proposal) ([]*proposal, *proposal) {
 	for len(batch) == 0 {
 		select {
 		case pr := <-p.queue:
 			if pr.state.CompareAndSwap(proposalWaiting, proposalTaken) {
-				batch, size = append(batch, pr), len(pr.encoded)
+				batch = append(batch, pr)
 			}
 		case <-p.quit:
 			return nil, nil
 		}
 	}
-	for len(batch) < maxEntryCommands {
+	size, count := len(batch[0].encoded), batch[0].count
+	for count < maxEntryCommands {
 		select {
 		case pr := <-p.queue:
 			if !pr.state.CompareAndSwap(proposalWaiting, proposalTaken) {
 				continue
 			}
-			if size += len(pr.encoded); size > p.maxBytes {
+			size, count = size+len(pr.encoded), count+pr.count
+			if size > p.maxBytes || count > maxEntryCommands {
 				return batch, pr
 			}
 			batch = append(batch, pr)

@@ -11,11 +11,11 @@ import (
 
 // submit gives one entry to raft and leaves a goroutine to wait for it.
 func (p *proposer) submit(batch []*proposal) {
-	size := kv.MaxHeaderBytes
+	size, count := kv.MaxHeaderBytes, 0
 	for _, pr := range batch {
-		size += len(pr.encoded)
+		size, count = size+len(pr.encoded), count+pr.count
 	}
-	entry := p.appendHeader(make([]byte, 0, size), len(batch))
+	entry := p.appendHeader(make([]byte, 0, size), count)
 	for _, pr := range batch {
 		entry = append(entry, pr.encoded...)
 	}
@@ -48,14 +48,17 @@ func (p *proposer) decide(batch []*proposal, future raft.ApplyFuture, err error)
 	}
 	if err != nil {
 		err = applyError(err)
-		p.log.Debug("entry failed", zap.Int("writes", len(batch)), zap.Error(err))
+		p.log.Debug("entry failed", zap.Int("proposals", len(batch)), zap.Error(err))
 		for _, pr := range batch {
 			pr.done <- decision{err: err}
 		}
 		return
 	}
-	for i, pr := range batch {
-		pr.done <- decision{result: res.results[i]}
+	results := res.results
+	for _, pr := range batch {
+		n := pr.count // it is another's as soon as it is decided
+		pr.done <- decision{results: results[:n:n]}
+		results = results[n:]
 	}
 }
 

@@ -73,7 +73,38 @@ func (n *Node) Delete(ctx context.Context, key []byte, cond Condition) (Result, 
 // ErrKeyReused, and Result has Index and Replayed. The first two are
 // ErrUnknown: this copy was not executed, but an earlier one may have been.
 func (n *Node) Do(ctx context.Context, w Write) (Result, error) {
-	res, err := n.decide(ctx, &w)
+	var cmd kv.Command
+	err := n.command(&w, &cmd)
+	var res kv.Result
+	if err == nil {
+		res, err = n.propose(ctx, &cmd)
+	}
+	return n.decided(&res, err)
+}
+
+// command makes a write the command that stands for it in the log.
+func (n *Node) command(w *Write, cmd *kv.Command) error {
+	*cmd = kv.Command{Op: kv.OpPut, Key: w.Key, Value: w.Value, Cond: w.Cond.c}
+	if w.Delete {
+		cmd.Op, cmd.Value = kv.OpDelete, nil
+	}
+	if err := n.checkWrite(cmd); err != nil {
+		return notApplied(err)
+	}
+	if err := w.Identity.check(); err != nil {
+		return notApplied(err)
+	}
+	w.Identity.identify(cmd)
+	spoilIdentity(cmd)
+	return nil
+}
+
+// decided is what Do returns of a write that came to this end, which it counts.
+func (n *Node) decided(r *kv.Result, err error) (Result, error) {
+	var res Result
+	if err == nil {
+		res, err = n.result(r)
+	}
 	switch {
 	case err == nil:
 		n.counters.writes.Add(1)
@@ -88,24 +119,9 @@ func (n *Node) Do(ctx context.Context, w Write) (Result, error) {
 	return res, err
 }
 
-func (n *Node) decide(ctx context.Context, w *Write) (Result, error) {
-	cmd := kv.Command{Op: kv.OpPut, Key: w.Key, Value: w.Value, Cond: w.Cond.c}
-	if w.Delete {
-		cmd.Op, cmd.Value = kv.OpDelete, nil
-	}
-	if err := n.checkWrite(&cmd); err != nil {
-		return Result{}, notApplied(err)
-	}
-	if err := w.Identity.check(); err != nil {
-		return Result{}, notApplied(err)
-	}
-	w.Identity.identify(&cmd)
-	spoilIdentity(&cmd)
-	res, err := n.propose(ctx, &cmd)
-	if err != nil {
-		return Result{}, err
-	}
-	switch err = statusError(res.Status); res.Status {
+// result is what the state machine said of a write.
+func (n *Node) result(res *kv.Result) (Result, error) {
+	switch err := statusError(res.Status); res.Status {
 	case kv.StatusSessionUnknown, kv.StatusSequenceAnswered:
 		return Result{Index: res.Index}, unknown(err)
 	case kv.StatusFull, kv.StatusKeyReused, kv.StatusBeyondWindow:
@@ -121,22 +137,31 @@ func (n *Node) decide(ctx context.Context, w *Write) (Result, error) {
 // propose puts a command in the log and waits until it is applied here. An error
 // wraps ErrNotApplied or ErrUnknown.
 func (n *Node) propose(ctx context.Context, cmd *kv.Command) (kv.Result, error) {
-	c := n.core.Load()
-	switch {
-	case n.closing.Load():
-		return kv.Result{}, notApplied(ErrClosed)
-	case c == nil:
-		return kv.Result{}, notApplied(ErrStarting)
-	case c.raft.State() != raft.Leader:
-		// Refused here, before the log: raft would say the same, later.
-		return kv.Result{}, notApplied(n.notLeader(c))
-	}
-	if err := c.store.watch.check(); err != nil {
-		return kv.Result{}, notApplied(noLeaderSince(err))
+	c, err := n.writable()
+	if err != nil {
+		return kv.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.WriteTimeout)
 	defer cancel()
 	return c.proposer.propose(ctx, cmd)
+}
+
+// writable says why no write can be taken now, before the log: raft would say the same,
+// later.
+func (n *Node) writable() (*core, error) {
+	c := n.core.Load()
+	switch {
+	case n.closing.Load():
+		return nil, notApplied(ErrClosed)
+	case c == nil:
+		return nil, notApplied(ErrStarting)
+	case c.raft.State() != raft.Leader:
+		return nil, notApplied(n.notLeader(c))
+	}
+	if err := c.store.watch.check(); err != nil {
+		return nil, notApplied(noLeaderSince(err))
+	}
+	return c, nil
 }
 
 func (n *Node) checkWrite(c *kv.Command) error {

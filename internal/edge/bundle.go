@@ -18,22 +18,27 @@ type Bundle struct {
 	end    func() error // closes it
 	server *fasthttp.Server
 	outbox *Outbox
-	wg     sync.WaitGroup // of places
+	wg     sync.WaitGroup // of places and flocks
+	quick  func() Flock   // nil: the server answers all
+	flock  *flock         // that gathers, if one does
+	flocks sync.Pool      // of those that have been answered
 
 	mu     sync.Mutex
 	places []*place // the newest at each place
-	live   int      // places that have not ended
+	flying []bool   // the request at a place is in a flock, and has no answer yet
+	live   int      // places that have not ended, and requests in flocks
 	closed bool
 }
 
 // NewBundle returns a Bundle of requests that come over c, for Run to have server
-// answer. Of a hijacked connection fasthttp's own Close would do nothing.
-func NewBundle(c net.Conn, server *fasthttp.Server) *Bundle {
+// answer; and flocks, which quick makes, those that they take. quick may be nil. Of
+// a hijacked connection fasthttp's own Close would do nothing.
+func NewBundle(c net.Conn, server *fasthttp.Server, quick func() Flock) *Bundle {
 	end := c.Close
 	if hijacked, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 		end = hijacked.UnsafeConn().Close
 	}
-	return &Bundle{conn: c, end: end, server: server, outbox: NewOutbox(func(p []byte) error {
+	return &Bundle{conn: c, end: end, server: server, quick: quick, flocks: sync.Pool{New: func() any { return new(flock) }}, outbox: NewOutbox(func(p []byte) error {
 		err := c.SetWriteDeadline(after(server.WriteTimeout))
 		if err == nil {
 			_, err = c.Write(p)
@@ -50,14 +55,18 @@ func NewBundle(c net.Conn, server *fasthttp.Server) *Bundle {
 func (b *Bundle) Run() {
 	r := NewFrameReader(b.conn)
 	for {
+		if !frameIsThere(r) {
+			b.let()
+		}
 		if r.Buffered() == 0 && b.conn.SetReadDeadline(after(b.server.IdleTimeout)) != nil {
 			break
 		}
 		at, request, err := NextFrame(r)
-		if err != nil || !b.give(at, request) {
+		if err != nil || !b.take(at, request) {
 			break
 		}
 	}
+	b.let()
 	_ = b.end()
 	b.Close()
 	b.wg.Wait()
@@ -84,22 +93,33 @@ func (b *Bundle) endIfDone() {
 	}
 }
 
-// give hands a request to its place, and says whether that was free.
-func (b *Bundle) give(at uint32, request []byte) bool {
+// take has a request answered, and says whether its place was free.
+func (b *Bundle) take(at uint32, request []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for int(at) >= len(b.places) {
-		b.places = append(b.places, nil)
+		b.places, b.flying = append(b.places, nil), append(b.flying, false)
 	}
-	if p := b.places[at]; p != nil {
-		switch took, over := p.take(request); {
-		case took:
-			return true
-		case !over:
-			return false
-		}
+	p := b.places[at]
+	switch {
+	case b.flying[at], p != nil && p.answering():
+		return false
+	case !b.joins(request):
+		b.give(at, p, request)
+		return true
 	}
-	p := &place{of: b, at: at, in: make(chan struct{}, 1)}
+	b.flying[at] = true
+	b.live++
+	b.flock.places = append(b.flock.places, at)
+	return true
+}
+
+// give hands a request to a place that is free, or to a new one; the lock is held.
+func (b *Bundle) give(at uint32, p *place, request []byte) {
+	if p != nil && p.take(request) {
+		return
+	}
+	p = &place{of: b, at: at, in: make(chan struct{}, 1)}
 	b.places[at] = p
 	b.live++
 	p.take(request)
@@ -114,7 +134,6 @@ func (b *Bundle) give(at uint32, request []byte) bool {
 		b.live--
 		b.endIfDone()
 	})
-	return true
 }
 
 // after is when a timeout has passed; zero: never.

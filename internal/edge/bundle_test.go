@@ -44,7 +44,7 @@ func bundle(t testing.TB, handle fasthttp.RequestHandler) (net.Conn, *edge.Bundl
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	b, done := edge.NewBundle(served, edge.NewServer(edge.DefaultLimits(), zap.NewNop(), handle, nil)), make(chan struct{})
+	b, done := edge.NewBundle(served, edge.NewServer(edge.DefaultLimits(), zap.NewNop(), handle, nil), nil), make(chan struct{})
 	go func() { defer close(done); b.Run() }()
 	t.Cleanup(func() { _ = c.Close(); <-done })
 	return c, b, done

@@ -57,6 +57,16 @@ func NextFrame(r *bufio.Reader) (place uint32, message []byte, err error) {
 	return place, frame[frameHead:], err
 }
 
+// frameIsThere says whether NextFrame would return at once.
+func frameIsThere(r *bufio.Reader) bool {
+	if r.Buffered() < frameHead {
+		return false
+	}
+	head, err := r.Peek(frameHead)
+	n := binary.BigEndian.Uint32(head)
+	return err != nil || n > MaxMessage || r.Buffered() >= frameHead+int(n)
+}
+
 // keepOut is the largest buffer that an Outbox keeps.
 const keepOut = 256 << 10
 
@@ -80,6 +90,19 @@ func NewOutbox(send func([]byte) error) *Outbox { return &Outbox{send: send} }
 func (o *Outbox) Put(place uint32, message []byte) {
 	o.mu.Lock()
 	o.out = appendFrame(o.out, place, message)
+	o.post()
+}
+
+// putAll is Put of many frames.
+func (o *Outbox) putAll(frames []byte) {
+	o.mu.Lock()
+	o.out = append(o.out, frames...)
+	o.post()
+}
+
+// post sends what is there, unless somebody is about to; the lock is held, and is
+// not any more when it returns.
+func (o *Outbox) post() {
 	if o.sending {
 		o.mu.Unlock()
 		return

@@ -24,18 +24,25 @@ type place struct {
 	answer []byte
 }
 
-// take takes a request, unless the one before it has no answer yet or the server
-// has closed the place.
-func (p *place) take(request []byte) (took, over bool) {
+// take takes a request, unless the server has closed the place. The one before it
+// has its answer.
+func (p *place) take(request []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy || p.done {
-		return false, p.done && !p.busy
+	if p.done {
+		return false
 	}
 	p.busy = true
 	p.buf = append(p.buf[:0], request...)
 	p.in <- struct{}{}
-	return true, false
+	return true
+}
+
+// answering says whether the last request has no answer yet.
+func (p *place) answering() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy
 }
 
 // Read returns what there is of the request. Asked for the next one, it puts the
