@@ -17,7 +17,7 @@ import (
 )
 
 // alone is a node that is a cluster by itself and leads it.
-func alone(f *testing.F) *Node {
+func alone(f testing.TB) *Node {
 	f.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.DataDir = "n1", f.TempDir()
