@@ -23,8 +23,12 @@ func parsePlainGet(in []byte) (g plainGet, size int) {
 		end++
 	}
 	g.key, rest = rest[:end], rest[end:]
-	if rest, ok = bytes.CutPrefix(rest, []byte("?"+argConsistency+"=eventual")); ok {
-		g.level = Eventual
+	if query, named := bytes.CutPrefix(rest, []byte("?"+argConsistency+"=")); named {
+		end = max(bytes.IndexByte(query, ' '), 0)
+		if g.level, ok = levelNames[string(query[:end])]; !ok {
+			return g, 0
+		}
+		rest = query[end:]
 	}
 	if rest, ok = bytes.CutPrefix(rest, []byte(" HTTP/1.1\r\n")); !ok || checkKey(g.key) != nil {
 		return g, 0

@@ -21,7 +21,7 @@ func storePlain(tb testing.TB, n *Node) {
 	tb.Helper()
 	for key, value := range map[string]string{
 		"a": "alice", "get": "a key like any other", "a//b/../c": "", `"'<>^{|}\`: "odd", "zero": "\x00\x1f", "quoted": "{\"a\":\"b\\\"\"}\r\n\t",
-		"latin": "\xe9t\xe9", "utf8": "été", "long": strings.Repeat("x", quickBytes), "longer": strings.Repeat("x", quickBytes+1),
+		"latin": "\xe9t\xe9", "utf8": "été", "%61": "not a", "a#b": "not a", "long": strings.Repeat("x", quickBytes), "longer": strings.Repeat("x", quickBytes+1),
 		strings.Repeat("k", MaxKeyBytes): "of the longest key", "@:;=,+&!$*()~-._0": "ten",
 	} {
 		if _, err := n.Put(context.Background(), []byte(key), []byte(value), Condition{}); err != nil {
@@ -30,12 +30,27 @@ func storePlain(tb testing.TB, n *Node) {
 	}
 }
 
-// samePlain says how much of in was answered at once. The answers must be those of the
-// server.
-func samePlain(t testing.TB, n *Node, in []byte) int {
+func sameDate(answers []byte) []byte {
+	return anyDate.ReplaceAll(answers, append([]byte("\r\n"), plainDate...))
+}
+
+// samePlain says how much of in was answered without the server, and whether it had to
+// wait. The answers must be those of the server.
+func samePlain(t testing.TB, n *Node, in []byte) (taken int, waited bool) {
 	t.Helper()
 	given := bytes.Clone(in)
-	taken, quick := n.answerAtOnce(given, []byte("before"), plainDate)
+	date := func() []byte { return plainDate }
+	taken, quick, later := n.answerAtOnce(given, []byte("before"), date, false)
+	if later {
+		if taken != 0 || string(quick) != "before" {
+			t.Fatalf("%q: took %d, answered %q, and wants more later", in, taken, quick)
+		}
+		taken, quick, waited = n.answerAtOnce(given, quick, date, true)
+		if waited || taken == 0 {
+			t.Fatalf("%q: nothing was taken later", in)
+		}
+		waited = true
+	}
 	if !bytes.Equal(given, in) {
 		t.Fatalf("%q was changed to %q", in, given)
 	}
@@ -44,15 +59,14 @@ func samePlain(t testing.TB, n *Node, in []byte) int {
 		t.Fatalf("%q: took %d, answered %q", in, taken, quick)
 	}
 	if taken == 0 {
-		return 0
+		return 0, false
 	}
 	conn := fuzzkit.NewConn(in[:taken])
 	go func() { _ = n.api.ServeConn(conn) }() // its end is the connection's
-	served := anyDate.ReplaceAll(conn.Answered(t), append([]byte("\r\n"), plainDate...))
-	if !bytes.Equal(quick, served) {
+	if served := sameDate(conn.Answered(t)); !bytes.Equal(sameDate(quick), served) {
 		t.Errorf("%q:\nat once %.600q\nserved  %.600q", in[:taken], quick, served)
 	}
-	return taken
+	return taken, waited
 }
 
 // plainRequests are plain GETs, and others that are nearly so.
@@ -70,10 +84,11 @@ func plainRequests() (plain, other []string) {
 		}
 	}
 	good := "GET /kv/a?consistency=eventual" + host
-	for _, s := range []string{
+	other = []string{
 		"GET /kv/missing?consistency=eventual" + host + "\r\n", "GET /kv/longer?consistency=eventual" + host + "\r\n", "GET /kv/?consistency=eventual" + host + "\r\n",
 		"GET /kv/" + strings.Repeat("k", MaxKeyBytes+1) + "?consistency=eventual" + host + "\r\n",
-		"GET /kv/a" + host + "\r\n", "GET /kv/a?consistency=lease" + host + "\r\n", "GET /kv/a?consistency=eventual&max_staleness=1s" + host + "\r\n",
+		"GET /kv/a?consistency=lease" + host + "\r\n", "GET /kv/a?consistency=" + host + "\r\n", "GET /kv/a?consistency=Eventual" + host + "\r\n",
+		"GET /kv/a?consistency=eventual&max_staleness=1s" + host + "\r\n",
 		"GET /kv/a?consistency=eventual&" + host + "\r\n", "GET /kv/%61?consistency=eventual" + host + "\r\n", "GET /kv/a#b?consistency=eventual" + host + "\r\n",
 		"HEAD /kv/a?consistency=eventual" + host + "\r\n", "GET http://127.0.0.1:8081/kv/a?consistency=eventual" + host + "\r\n",
 		"GET /kv/a?consistency=eventual HTTP/1.0\r\nHost: x\r\n\r\n", "GET /kv/a?consistency=eventual HTTP/1.1\nHost: x\n\n", "GET  /kv/a?consistency=eventual" + host + "\r\n",
@@ -86,8 +101,6 @@ func plainRequests() (plain, other []string) {
 		good + "User-Agent: a\r\n b\r\n\r\n", good + "User-Agent : a\r\n\r\n", good + "User-Agent: a\x00\r\n\r\n", good + "User-Agent: \xff\r\n\r\n", good + "User-Agent: a\rb\r\n\r\n",
 		good + "User-Agent: a\nVia: b\r\n\r\n", good + ": a\r\n\r\n", good + "Accept\r\n\r\n", good + "Accept:a\r\n\r\n", good + "Unheard-Of: a\r\n\r\n", good + "A Host: a\r\n\r\n",
 		"\r\n" + good + "\r\n", "GET /kv/", "GET /kv/a?consistency=eventual",
-	} {
-		other = append(other, s)
 	}
 	return plain, other
 }
@@ -99,19 +112,53 @@ func TestPlainGetsAreAnsweredAsTheServerDoes(t *testing.T) {
 	storePlain(t, n)
 	plain, other := plainRequests()
 	for _, in := range plain {
-		if got := samePlain(t, n, []byte(in)); got != len(in) {
-			t.Errorf("%q: %d of its %d bytes were answered at once", in, got, len(in))
+		if got, waited := samePlain(t, n, []byte(in)); got != len(in) || waited {
+			t.Errorf("%q: %d of its %d bytes were answered at once (waited: %v)", in, got, len(in), waited)
 		}
 	}
 	for _, in := range other {
-		if got := samePlain(t, n, []byte(in)); got != 0 {
-			t.Errorf("%q: %d bytes were answered at once", in, got)
+		if got, _ := samePlain(t, n, []byte(in)); got != 0 {
+			t.Errorf("%q: %d bytes were answered", in, got)
 		}
 		for _, before := range []string{plain[0] + plain[1], plain[2]} {
-			if got := samePlain(t, n, []byte(before+in+plain[0])); got != len(before) {
+			if got, _ := samePlain(t, n, []byte(before+in+plain[0])); got != len(before) {
 				t.Errorf("%q behind %d bytes: %d were answered at once", in, len(before), got)
 			}
 		}
+	}
+}
+
+// A linearizable read waits, the first one of what came only, and whatever it finds, or
+// does not, is answered as the server answers it.
+func TestPlainGetsWaitAsTheServerDoes(t *testing.T) {
+	n := alone(t)
+	storePlain(t, n)
+	const host = " HTTP/1.1\r\nHost: x\r\n\r\n"
+	eventual := "GET /kv/a?consistency=eventual" + host
+	check := func() {
+		t.Helper()
+		for _, in := range []string{
+			"GET /kv/a" + host, "GET /kv/a?consistency=linearizable" + host, "GET /kv/longer" + host, "GET /kv/missing" + host,
+			"GET /kv/quoted HTTP/1.1\r\nHost: x\r\nAccept: application/octet-stream\r\n\r\n",
+		} {
+			for _, behind := range []string{"", in, eventual, "PUT "} {
+				if got, waited := samePlain(t, n, []byte(in+behind)); got != len(in) || !waited {
+					t.Errorf("%q: %d bytes were answered, waited: %v", in+behind, got, waited)
+				}
+			}
+			if got, waited := samePlain(t, n, []byte(eventual+in)); got != len(eventual) || waited {
+				t.Errorf("%q: %d bytes were answered, waited: %v", eventual+in, got, waited)
+			}
+		}
+	}
+	check()
+	for _, why := range []error{errNotConfirmed, ErrClosed, ErrNoLeader} { // and now no round succeeds
+		for _, r := range []*rounds{n.confirms, n.asks} {
+			r.mu.Lock()
+			r.run = func(r *round) { r.err = why }
+			r.mu.Unlock()
+		}
+		check()
 	}
 }
 
@@ -124,9 +171,9 @@ func TestPlainGetAllocatesNothing(t *testing.T) {
 	storePlain(t, n)
 	for _, accept := range []string{"*/*", binaryType} {
 		in := []byte("GET /kv/quoted?consistency=eventual HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nAccept: " + accept + "\r\n\r\n")
-		out := make([]byte, 0, 4096)
+		out, date := make([]byte, 0, 4096), func() []byte { return plainDate }
 		if got := testing.AllocsPerRun(1000, func() {
-			if taken, _ := n.answerAtOnce(in, out, plainDate); taken != len(in) {
+			if taken, _, _ := n.answerAtOnce(in, out, date, false); taken != len(in) {
 				t.Fatal(taken)
 			}
 		}); got >= 1 { // other goroutines allocate meanwhile, if little
@@ -144,14 +191,15 @@ func TestPlainGetsKeepToTheSettings(t *testing.T) {
 	for _, c := range []struct {
 		level       Level
 		weaker      bool
-		named, bare bool
-	}{{Linearizable, true, true, false}, {Linearizable, false, false, false}, {Lease, false, false, false}, {Eventual, false, true, true}} {
+		named, bare bool // are answered
+		wait        bool // the bare one
+	}{{Linearizable, true, true, true, true}, {Linearizable, false, false, true, true}, {Lease, false, false, false, false}, {Eventual, false, true, true, false}} {
 		n.cfg.ReadLevel, n.cfg.WeakerReads = c.level, c.weaker
-		if got := samePlain(t, n, named) > 0; got != c.named {
-			t.Errorf("%+v: named %v", c, got)
+		if got, waited := samePlain(t, n, named); got > 0 != c.named || waited {
+			t.Errorf("%+v: named %v, waited %v", c, got, waited)
 		}
-		if got := samePlain(t, n, bare) > 0; got != c.bare {
-			t.Errorf("%+v: bare %v", c, got)
+		if got, waited := samePlain(t, n, bare); got > 0 != c.bare || waited != c.wait {
+			t.Errorf("%+v: bare %v, waited %v", c, got, waited)
 		}
 	}
 }

@@ -1,44 +1,65 @@
 package node
 
 import (
+	"bytes"
+	"context"
 	"slices"
 	"strconv"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/valyala/fasthttp"
 )
 
-// quickBytes is the longest value that is answered at once.
+// quickBytes is the longest value that is answered without waiting.
 const quickBytes = 64 << 10
 
-// answerAtOnce is the API's edge.AtOnce. It answers what most reads are, an eventual one
-// that finds its key, asked for in a way that leaves no question open.
-func (n *Node) answerAtOnce(in, out, date []byte) (taken int, answers []byte) {
+// answerAtOnce is the API's edge.AtOnce. It answers what most reads are, of a key that is
+// there, asked for in a way that leaves no question open: eventual ones at once, and
+// linearizable ones where it may wait for them.
+func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
 	for {
 		g, size := parsePlainGet(in[taken:])
-		if size == 0 {
-			return taken, out
+		c := n.core.Load()
+		level, err := n.level(g.level)
+		switch {
+		case size == 0 || c == nil || err != nil || level == Lease:
+			return taken, out, false
+		case level == Linearizable && !wait:
+			return taken, out, taken == 0
+		case level == Linearizable:
+			return size, n.appendConfirmed(out, date, &g), false
 		}
-		v := n.glance(&g)
+		v := c.fsm.value(g.key)
 		if !v.Found || len(v.Value) > quickBytes {
-			return taken, out
+			return taken, out, false
 		}
-		out = n.appendFound(out, date, v, g.raw)
+		n.counters.reads.Add(1)
+		out = n.appendFound(out, date(), v, g.raw)
 		taken += size
 	}
 }
 
-// glance is Get where that is sure to need no waiting; else nothing is found.
-func (n *Node) glance(g *plainGet) Value {
-	c := n.core.Load()
-	level, err := n.level(g.level)
-	if c == nil || err != nil || level != Eventual {
-		return Value{}
+// appendConfirmed appends the answer to a linearizable read.
+func (n *Node) appendConfirmed(out []byte, date func() []byte, g *plainGet) []byte {
+	v, err := n.Get(context.Background(), g.key, ReadOptions{Level: g.level})
+	switch {
+	case err != nil:
+		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.failed(ctx, err, false) })
+	case !v.Found:
+		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.missing(ctx, v.Index) })
 	}
-	v := c.fsm.value(g.key)
-	if v.Found {
-		n.counters.reads.Add(1)
-	}
-	return v
+	return n.appendFound(out, date(), v, g.raw)
+}
+
+// appendServed appends what the server would write of an answer to a GET.
+func (n *Node) appendServed(out []byte, answer fasthttp.RequestHandler) []byte {
+	var ctx fasthttp.RequestCtx
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	ctx.Response.Header.Set(healthcheck.HeaderNode, n.cfg.ID)
+	answer(&ctx)
+	b := bytes.NewBuffer(out)
+	_, _ = ctx.Response.WriteTo(b) // memory takes it all
+	return b.Bytes()
 }
 
 // appendFound appends the answer of serveGet to a read that found its key, as the server

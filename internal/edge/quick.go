@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AtOnce answers requests that need no waiting, and of which it knows every byte. It
-// appends the answers to those that in begins with to out, with date, which is a whole
-// header line, and says how many bytes of in they are. From the first request on that
-// is another, or not whole, all is the server's. It must answer as the server would:
-// nobody can tell who did.
-type AtOnce func(in, out, date []byte) (taken int, answers []byte)
+// AtOnce answers requests of which it knows every byte. It appends the answers to those
+// that in begins with to out, each with date, which is a whole header line, and says how
+// many bytes of in they are. From the first request on that is another, or not whole, all
+// is the server's. It must answer as the server would: nobody can tell who did. Unless
+// wait is set it must not wait for anything; later says that it took nothing, and would
+// have taken the first request with wait.
+type AtOnce func(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool)
 
 // Quick puts an AtOnce before a server: on a connection whose last request is answered,
 // it sees what comes before the server does. A request then costs one look at its
@@ -52,7 +53,7 @@ func (l *quickListener) Accept() (net.Conn, error) {
 		return c, nil
 	}
 	q := &quick{counted: counted, of: l}
-	q.step = q.once
+	q.step, q.date = q.once, q.dateLine
 	return q, nil
 }
 
@@ -62,12 +63,24 @@ type quick struct {
 	of      *quickListener
 	between bool                  // the last request is answered, and nothing of the next one was read
 	step    func(fd uintptr) bool // once
+	date    func() []byte         // dateLine
+	waiting atomic.Int32          // one of notWaiting, waits, waitsToClose
 
-	in   []byte // what a read has to fill
-	n    int    // how much of it is filled
-	err  error
-	rest []byte // answers that the kernel had no room for
+	in    []byte // what a read has to fill
+	n     int    // how much of it is filled
+	err   error
+	rest  []byte // answers that the kernel had no room for
+	later bool   // what is filled begins with a request that is answered with waiting
+	now   time.Time
 }
+
+// What quick.waiting says: whether an answer is waited for, and whether the connection is
+// to be closed behind it.
+const (
+	notWaiting = iota
+	waits
+	waitsToClose
+)
 
 // Read implements net.Conn. Requests that are answered at once are not seen.
 func (q *quick) Read(p []byte) (int, error) {
@@ -75,7 +88,7 @@ func (q *quick) Read(p []byte) (int, error) {
 		return q.counted.Read(p)
 	}
 	for {
-		q.in, q.n, q.err, q.rest = p, 0, nil, nil
+		q.in, q.n, q.err, q.rest, q.later = p, 0, nil, nil, false
 		err := q.Raw().Read(q.step)
 		q.in = nil
 		switch {
@@ -83,12 +96,13 @@ func (q *quick) Read(p []byte) (int, error) {
 			continue
 		case err != nil:
 			return 0, err
-		case q.err != nil:
+		case q.err == nil && q.later:
+			q.err = q.replyLater(p)
+		case q.err == nil && len(q.rest) > 0:
+			q.err = q.write(q.rest)
+		}
+		if q.err != nil {
 			return 0, q.err
-		case len(q.rest) > 0:
-			if err := q.writeRest(); err != nil {
-				return 0, err
-			}
 		}
 		if q.n > 0 {
 			return q.n, nil
@@ -116,19 +130,16 @@ func (q *quick) once(fd uintptr) (done bool) {
 
 // reply answers what came, and leaves what it does not at the front of q.in.
 func (q *quick) reply(fd uintptr, came []byte) {
-	buf, _ := q.of.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
+	buf := q.of.buffer()
 	defer q.of.buffers.Put(buf)
-	now := time.Now()
-	taken, out := q.of.ask(came, (*buf)[:0], now)
-	*buf = out
+	q.now = time.Now()
+	taken, out, later := q.of.ask(came, (*buf)[:0], q.date, false)
+	*buf, q.later = out, later
 	q.n = copy(q.in, came[taken:])
 	if taken == 0 {
 		return
 	}
-	if q.err = q.SetReadDeadline(now.Add(q.of.server.IdleTimeout)); q.err != nil {
+	if q.err = q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout)); q.err != nil {
 		return
 	}
 	sent, err := sock.Send(fd, out)
@@ -140,24 +151,72 @@ func (q *quick) reply(fd uintptr, came []byte) {
 	}
 }
 
+// replyLater waits for the answer to what p begins with, and leaves the rest there. A
+// server that shuts down takes the connection for an idle one: it is closed behind the
+// answer.
+func (q *quick) replyLater(p []byte) error {
+	q.waiting.Store(waits)
+	buf := q.of.buffer()
+	taken, out, _ := q.of.ask(p[:q.n], (*buf)[:0], q.date, true)
+	q.n = copy(p, p[taken:q.n])
+	q.now = time.Now()
+	err := q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout))
+	if err == nil && len(out) > 0 {
+		err = q.write(out)
+	}
+	if *buf = out; cap(out) <= bufferMost {
+		q.of.buffers.Put(buf)
+	}
+	if !q.waiting.CompareAndSwap(waits, notWaiting) {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// Close implements net.Conn.
+func (q *quick) Close() error {
+	if q.waiting.CompareAndSwap(waits, waitsToClose) {
+		return nil // the server closes it again when the read has ended
+	}
+	return q.counted.Close()
+}
+
 // ask has the AtOnce answer. Where that meets a bug, the server answers, and meets it in a
 // way that is seen.
-func (l *quickListener) ask(in, out []byte, now time.Time) (taken int, answers []byte) {
+func (l *quickListener) ask(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.server.Logger.Printf("answering at once panicked: %v", v)
-			taken, answers = 0, out
+			taken, answers, later = 0, out, false
 		}
 	}()
-	return l.answer(in, out, l.clock.line(now))
+	return l.answer(in, out, date, wait)
 }
 
-func (q *quick) writeRest() error {
+// bufferMost is the most memory that is kept for a later answer.
+const bufferMost = 256 << 10
+
+func (l *quickListener) buffer() *[]byte {
+	if buf, ok := l.buffers.Get().(*[]byte); ok {
+		return buf
+	}
+	return new([]byte)
+}
+
+func (q *quick) write(answers []byte) error {
 	if err := q.SetWriteDeadline(time.Now().Add(q.of.server.WriteTimeout)); err != nil {
 		return err
 	}
-	_, err := q.Write(q.rest)
+	_, err := q.Write(answers)
 	return err
+}
+
+// dateLine is the header line of an answer that is ready now.
+func (q *quick) dateLine() []byte {
+	if q.waiting.Load() != notWaiting { // it took a while
+		q.now = time.Now()
+	}
+	return q.of.clock.line(q.now)
 }
 
 // dateClock has the header line Date, which is made once a second.

@@ -23,6 +23,7 @@ const (
 	bigGet   = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
 	bugGet   = "GET /bug HTTP/1.1\r\nHost: x\r\n\r\n"
 	slowGet  = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" // only the server knows it
+	waitGet  = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" // answered when quickServer.let says so
 	bigBytes = 8 << 20                                 // more than the kernel takes at once
 )
 
@@ -32,6 +33,9 @@ type quickServer struct {
 	*fasthttp.Server
 	addr string
 	ends chan error // of Serve
+
+	waits chan struct{} // an answer is waited for
+	let   chan string   // the answer
 }
 
 func startQuick(t *testing.T, l edge.Limits) *quickServer {
@@ -40,14 +44,14 @@ func startQuick(t *testing.T, l edge.Limits) *quickServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &quickServer{addr: ln.Addr().String(), ends: make(chan error, 1)}
+	s := &quickServer{addr: ln.Addr().String(), ends: make(chan error, 1), waits: make(chan struct{}), let: make(chan string)}
 	s.Server = edge.NewServer(l, zap.NewNop(), func(ctx *fasthttp.RequestCtx) {
 		ctx.SetBodyString("served " + string(ctx.Path()) + " " + string(ctx.Request.Body()))
 	}, nil)
 	big := bytes.Repeat([]byte("b"), bigBytes)
-	quick := edge.Quick(edge.LimitConns(ln, l.Conns), s.Server, func(in, out, date []byte) (taken int, answers []byte) {
+	quick := edge.Quick(edge.LimitConns(ln, l.Conns), s.Server, func(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
 		answer := func(body []byte) {
-			out = append(append(out, "HTTP/1.1 200 OK\r\n"...), date...)
+			out = append(append(out, "HTTP/1.1 200 OK\r\n"...), date()...)
 			out = fmt.Appendf(out, "Content-Length: %d\r\n\r\n%s", len(body), body)
 		}
 		for {
@@ -61,8 +65,16 @@ func startQuick(t *testing.T, l edge.Limits) *quickServer {
 				answer(big)
 			case bytes.HasPrefix(rest, []byte(bugGet)):
 				panic("as asked")
+			case bytes.HasPrefix(rest, []byte(waitGet)) && taken == 0:
+				if !wait {
+					return 0, out, true
+				}
+				s.waits <- struct{}{}
+				taken += len(waitGet)
+				answer([]byte(<-s.let))
+				return taken, out, false
 			default:
-				return taken, out
+				return taken, out, false
 			}
 		}
 	})
@@ -247,6 +259,61 @@ func TestQuickShutsDown(t *testing.T) {
 		t.Errorf("after the shutdown: %q, %v", b, err)
 	}
 	if err := <-s.ends; err != nil {
+		t.Error(err)
+	}
+}
+
+// An answer that is waited for keeps its place, and leaves to the server what comes
+// behind it.
+func TestQuickWaits(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	k := s.talk(t)
+	for _, behind := range []string{"", quickGet, waitGet, slowGet, quickGet[:9]} {
+		k.send(waitGet + behind)
+		<-s.waits
+		s.let <- "at last"
+		k.want("at last")
+		switch behind {
+		case quickGet, waitGet, slowGet:
+			k.want("served " + strings.Fields(behind)[1] + " ")
+		case quickGet[:9]:
+			k.send(quickGet[9:])
+			k.want("served /quick ")
+		}
+		k.send(quickGet)
+		k.want("quick")
+	}
+	k.send(waitGet)
+	<-s.waits
+	big := strings.Repeat("b", bigBytes)
+	s.let <- big
+	k.want(big)
+}
+
+// A server that shuts down answers what is waited for, and closes the connection then.
+func TestQuickShutsDownBehindAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	k := s.talk(t)
+	k.send(waitGet)
+	<-s.waits
+	down := make(chan error, 1)
+	go func() { down <- s.Shutdown() }()
+	if err := <-s.ends; err != nil { // the port is closed: it has begun
+		t.Error(err)
+	}
+	select {
+	case err := <-down:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(150 * time.Millisecond): // fasthttp looks each 100 ms
+	}
+	s.let <- "at last"
+	k.want("at last")
+	if b, err := k.in.ReadByte(); err != io.EOF {
+		t.Errorf("after the answer: %q, %v", b, err)
+	}
+	if err := <-down; err != nil {
 		t.Error(err)
 	}
 }
