@@ -185,8 +185,6 @@ func TestPlainGetAllocatesNothing(t *testing.T) {
 // What a setting forbids is forbidden at once too, and a default that it allows needs
 // no query.
 func TestPlainGetsKeepToTheSettings(t *testing.T) {
-	n := alone(t)
-	storePlain(t, n)
 	named, bare := []byte("GET /kv/a?consistency=eventual HTTP/1.1\r\nHost: x\r\n\r\n"), []byte("GET /kv/a HTTP/1.1\r\nHost: x\r\n\r\n")
 	for _, c := range []struct {
 		level       Level
@@ -194,7 +192,8 @@ func TestPlainGetsKeepToTheSettings(t *testing.T) {
 		named, bare bool // are answered
 		wait        bool // the bare one
 	}{{Linearizable, true, true, true, true}, {Linearizable, false, false, true, true}, {Lease, false, false, false, false}, {Eventual, false, true, true, false}} {
-		n.cfg.ReadLevel, n.cfg.WeakerReads = c.level, c.weaker
+		n := alone(t, func(cfg *Config) { cfg.ReadLevel, cfg.WeakerReads = c.level, c.weaker })
+		storePlain(t, n)
 		if got, waited := samePlain(t, n, named); got > 0 != c.named || waited {
 			t.Errorf("%+v: named %v, waited %v", c, got, waited)
 		}
