@@ -23,11 +23,7 @@ func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
 		return
 	}
 	if !v.Found {
-		n.refuse(ctx, &edge.Problem{
-			Status: fasthttp.StatusNotFound, Code: "key_not_found",
-			Message: "there is no such key; PUT or POST creates it",
-		})
-		n.stampIndex(ctx, v.Index)
+		n.missing(ctx, v.Index)
 		return
 	}
 	n.stampIndex(ctx, v.Index)
@@ -45,6 +41,15 @@ func (n *Node) serveGet(ctx *fasthttp.RequestCtx, key, query []byte) {
 	ctx.SetContentType(jsonType)
 	body := ctx.Response.SwapBody(nil) // the response's own, so that none is allocated
 	ctx.Response.SwapBody(appendValueJSON(body[:0], v.Value))
+}
+
+// missing answers a read that found no key in the state of an index.
+func (n *Node) missing(ctx *fasthttp.RequestCtx, index uint64) {
+	n.refuse(ctx, &edge.Problem{
+		Status: fasthttp.StatusNotFound, Code: "key_not_found",
+		Message: "there is no such key; PUT or POST creates it",
+	})
+	n.stampIndex(ctx, index)
 }
 
 // matchesAny compares weakly (RFC 9110, 13.1.2). A header that is not a list of

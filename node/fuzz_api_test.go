@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// alone is a node that is a cluster by itself and leads it.
-func alone(f *testing.F) *Node {
+// alone is a node that is a cluster by itself and leads it, with other settings than usual.
+func alone(f testing.TB, other ...func(*Config)) *Node {
 	f.Helper()
 	cfg := DefaultConfig()
 	cfg.ID, cfg.DataDir = "n1", f.TempDir()
@@ -25,6 +25,9 @@ func alone(f *testing.F) *Node {
 	cfg.InitialCluster = []Member{{ID: cfg.ID, Raft: "127.0.0.1:1"}} // nobody dials it
 	cfg.ReadTimeout = 20 * time.Millisecond
 	cfg.LeaseTimeout = cfg.HeartbeatTimeout
+	for _, set := range other {
+		set(&cfg)
+	}
 	n, err := Open(cfg, zap.NewNop())
 	if err != nil {
 		f.Fatal(err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
 )
@@ -77,14 +78,13 @@ func appendField(b []byte, name string, value []byte) []byte {
 // no escapes and are copied whole.
 func appendJSONString(b, s []byte) []byte {
 	b = append(b, '"')
-	start := 0
-	for i, c := range s {
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for {
+		n := verbatim(s)
+		b = append(b, s[:n]...)
+		if n == len(s) {
+			return append(b, '"')
 		}
-		b = append(b, s[start:i]...)
-		start = i + 1
-		switch c {
+		switch c := s[n]; c {
 		case '"', '\\':
 			b = append(b, '\\', c)
 		case '\n':
@@ -97,6 +97,23 @@ func appendJSONString(b, s []byte) []byte {
 			const hex = "0123456789abcdef"
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
+		s = s[n+1:]
 	}
-	return append(append(b, s[start:]...), '"')
+}
+
+// verbatim is how many bytes s begins with that stand for themselves in a JSON string.
+// It looks at eight of them at a time.
+func verbatim(s []byte) (n int) {
+	for ; n+8 <= len(s); n += 8 {
+		const each = 0x0101010101010101
+		w := binary.LittleEndian.Uint64(s[n:])
+		quote, slash := w^each*'"', w^each*'\\' // a byte that is one of them is zero
+		if ((w-each*' ')&^w|(quote-each)&^quote|(slash-each)&^slash)&(each<<7) != 0 {
+			break
+		}
+	}
+	for n < len(s) && s[n] >= ' ' && s[n] != '"' && s[n] != '\\' {
+		n++
+	}
+	return n
 }

@@ -162,7 +162,8 @@ func (n *Node) serve() {
 	}
 	if n.apiLn != nil {
 		n.api = edge.NewServer(n.cfg.apiLimits(), n.log.Named("api"), n.Serve, n.stampEdge)
-		n.group.Go(func() { n.served("HTTP", n.api.Serve(edge.LimitConns(n.apiLn, n.cfg.Limits.Conns))) })
+		ln := edge.Quick(edge.LimitConns(n.apiLn, n.cfg.Limits.Conns), n.api, n.answerAtOnce)
+		n.group.Go(func() { n.served("HTTP", n.api.Serve(ln)) })
 	}
 }
 

@@ -111,7 +111,15 @@ const (
 	valueBytes = len(value)
 )
 
-func key(n int) string { return fmt.Sprintf("key%04d", n) }
+// allKeys are made once: to make one costs more than to send it.
+var allKeys = func() (all [keys]string) {
+	for n := range all {
+		all[n] = fmt.Sprintf("key%04d", n)
+	}
+	return all
+}()
+
+func key(n int) string { return allKeys[n] }
 
 // writtenKey is a key of 8 B.
 func writtenKey(n int) string { return fmt.Sprintf("key%05d", n) }

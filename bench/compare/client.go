@@ -17,12 +17,12 @@ import (
 // client sends one HTTP request after the other to one node over one connection.
 // It does little else: what it costs is taken from the servers beside it.
 type client struct {
-	conn  net.Conn
+	conn  *roundTrip
 	in    *bufio.Reader
 	host  string
 	out   []byte // of the request
 	body  []byte // of the answer
-	index string // Dengine-Index of the answer to a write
+	index []byte // its Dengine-Index
 	sent  int
 }
 
@@ -32,7 +32,7 @@ func dial(addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	quick := sock.New(conn)
+	quick := newRoundTrip(sock.New(conn))
 	return &client{conn: quick, in: bufio.NewReader(quick), host: "\r\nHost: " + addr}, nil
 }
 
@@ -49,10 +49,10 @@ func dialed(t harness.T, p *harness.Process) *client {
 
 func (c *client) close() { _ = c.conn.Close() }
 
-// get reads a key, which a query may follow, with a minIndex as Dengine-Min-Index.
-// What it returns is good until the next request.
-func (c *client) get(key, minIndex string) ([]byte, error) {
-	c.begin(http.MethodGet, "/kv/"+key)
+// get reads a key, with a query such as "?consistency=lease" and with a minIndex as
+// Dengine-Min-Index; both may be empty. What it returns is good until the next request.
+func (c *client) get(key, query, minIndex string) ([]byte, error) {
+	c.begin(http.MethodGet, "/kv/", key, query)
 	if minIndex != "" {
 		c.out = append(append(c.out, "\r\nDengine-Min-Index: "...), minIndex...)
 	}
@@ -72,12 +72,16 @@ func (c *client) send(path, value string) (index string, err error) {
 	c.out = strconv.AppendInt(append(c.out, "\r\nContent-Length: "...), int64(len(value)), 10)
 	c.out = append(append(c.out, "\r\n\r\n"...), value...)
 	err = c.exchange()
-	return c.index, err
+	return string(c.index), err
 }
 
-func (c *client) begin(method, path string) {
-	c.out = append(append(append(append(c.out[:0], method...), " "...), path...), " HTTP/1.1"...)
-	c.out = append(c.out, c.host...)
+// begin writes the head of a request for a path that is given in parts.
+func (c *client) begin(method string, path ...string) {
+	c.out = append(append(c.out[:0], method...), ' ')
+	for _, part := range path {
+		c.out = append(c.out, part...)
+	}
+	c.out = append(append(c.out, " HTTP/1.1"...), c.host...)
 }
 
 // exchange sends the request and reads the answer. A deadline costs time to set, so
@@ -90,9 +94,7 @@ func (c *client) exchange() error {
 		}
 	}
 	c.sent++
-	if _, err := c.conn.Write(c.out); err != nil {
-		return err
-	}
+	c.conn.out = c.out
 	return c.answer()
 }
 
@@ -108,17 +110,15 @@ func (c *client) answer() error {
 		if err != nil {
 			return err
 		}
-		name, value, found := bytes.Cut(bytes.TrimSpace(line), []byte(": "))
-		if !found {
+		if len(line) <= len("\r\n") {
 			break
 		}
-		switch { // some proxies write names in lower case
-		case bytes.EqualFold(name, []byte("Content-Length")):
+		if value, ok := field(line, "Content-Length: "); ok {
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return err
 			}
-		case bytes.EqualFold(name, []byte("Dengine-Index")):
-			c.index = string(value)
+		} else if value, ok := field(line, "Dengine-Index: "); ok {
+			c.index = append(c.index[:0], value...)
 		}
 	}
 	if cap(c.body) < length {
@@ -132,4 +132,13 @@ func (c *client) answer() error {
 		return fmt.Errorf("refused: %s", c.body)
 	}
 	return nil
+}
+
+// field returns the value of a header line where that begins so; some proxies write
+// names in lower case.
+func field(line []byte, start string) (value []byte, ok bool) {
+	if len(line) <= len(start) || line[len(start)-2] != ':' || !bytes.EqualFold(line[:len(start)], []byte(start)) {
+		return nil, false
+	}
+	return bytes.TrimSpace(line[len(start):]), true
 }

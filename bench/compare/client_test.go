@@ -14,7 +14,7 @@ func TestClientTakesNamesInAnyCase(t *testing.T) {
 		}
 		defer c.close()
 		c.out = []byte(paceRequest)
-		if err := c.exchange(); err != nil || string(c.body) != "abc" || c.index != "7" {
+		if err := c.exchange(); err != nil || string(c.body) != "abc" || string(c.index) != "7" {
 			t.Errorf("%s: %q, index %q, %v", name, c.body, c.index, err)
 		}
 	}

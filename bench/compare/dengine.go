@@ -97,7 +97,7 @@ func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process
 	return connected(t, n, at, func(c *client, worker int) func() error {
 		next := pick(worker)
 		return func() error {
-			body, err := c.get(key(next())+query, "")
+			body, err := c.get(key(next()), query, "")
 			if err == nil && len(body) < valueBytes {
 				err = fmt.Errorf("dengine answered %q", body)
 			}

@@ -61,7 +61,7 @@ func (a afterWrite) once(t harness.T, write, read *client, n int) time.Duration 
 		index = ""
 	}
 	start := time.Now()
-	body, err := read.get(key(0)+a.query, index)
+	body, err := read.get(key(0), a.query, index)
 	took := time.Since(start)
 	if err != nil {
 		t.Fatal(err)
