@@ -81,7 +81,7 @@ func TestWipedNodeRejoins(t *testing.T) {
 	for _, store := range []node.LogStore{node.LogStoreBolt, node.LogStoreWAL} {
 		t.Run(string(store), func(t *testing.T) {
 			t.Parallel()
-			c := startCluster(t, 3, stable, func(cfg *node.Config) {
+			c := startCluster(t, 3, steady, func(cfg *node.Config) {
 				cfg.LogStore = store
 				cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs = 20, 10*time.Millisecond, 5
 			})
@@ -123,7 +123,7 @@ func TestWipedNodeRejoins(t *testing.T) {
 // While a node comes back the leader changes, and changes again.
 func TestWipedNodeRejoinsWhileTheLeaderChanges(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 5, stable)
+	c := startCluster(t, 5, steady)
 	wiped := c.others(c.leader())[0]
 	c.put(c.leader(), "a", "v")
 	c.wipe(wiped)
@@ -151,7 +151,7 @@ func TestWipedNodeRejoinsWhileTheLeaderChanges(t *testing.T) {
 // and one that is to stay a learner does.
 func TestPromotionWaitsForCatchingUp(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	slow := c.others(l)[0]
 	release := c.nodes[slow].HoldApply()
@@ -182,7 +182,7 @@ func TestPromotionWaitsForCatchingUp(t *testing.T) {
 
 func TestLearnerThatStaysOne(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, stable, func(cfg *node.Config) { cfg.Learner = true })
+	c := startCluster(t, 3, steady, func(cfg *node.Config) { cfg.Learner = true })
 	l := c.leader()
 	f := c.others(l)[0]
 	c.wipe(f)

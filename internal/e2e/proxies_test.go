@@ -20,7 +20,7 @@ func TestProxies(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			s.accepts(t)
 			fixedPorts(t)
-			c := harness.Start(t, harness.Options{NoLB: true, Standard: true})
+			c := harness.Start(t, harness.Options{NoLB: true, Standard: true, NodeArgs: patient}) // the only new leader is that of failsOver
 			s.start(t)
 			rolesByHealthPort(c)
 			writeAndRead(c)

@@ -130,7 +130,7 @@ func readsReach(c *harness.Cluster, p *harness.Process) {
 // dengine-up brings a node back, whether its folder is gone or it runs.
 func TestUpRejoin(t *testing.T) {
 	t.Parallel()
-	u := startUp(t)
+	u := startUp(t, calm...)
 	u.pasted("write")
 	var s struct {
 		Dir    string

@@ -42,6 +42,9 @@ func (u *up) output() string {
 	return u.out.String()
 }
 
+// calm is patient for dengine-up: its leaders go when they are told to.
+var calm = []string{"--node-arg=--heartbeat-timeout=2s", "--node-arg=--election-timeout=2s", "--node-arg=--lease-timeout=2s"}
+
 // startUp runs dengine-up and waits for its table.
 func startUp(t *testing.T, args ...string) *up {
 	t.Helper()
@@ -139,7 +142,7 @@ func gone(t *testing.T, pids []int) {
 // The walk-through of the README, with the commands as dengine-up prints them.
 func TestUpWalkThrough(t *testing.T) {
 	t.Parallel()
-	u := startUp(t)
+	u := startUp(t, calm...)
 	if out := u.pasted("write"); !strings.Contains(out, "200 OK") {
 		t.Errorf("the pasted write: %s", out)
 	}
