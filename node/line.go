@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // The cluster's brief questions, which are asked for every few reads and so are
@@ -45,6 +47,7 @@ func parseBrief(buf []byte) brief {
 
 // brief answers a connection's brief questions until it ends or is idle.
 func (p *raftPort) brief(c net.Conn, answer func() brief) {
+	c = sock.New(c)
 	var question [questionBytes]byte
 	buf := make([]byte, 0, answerBytes)
 	for {
@@ -111,7 +114,7 @@ func (l *line) run() {
 	conn, err := l.dial(ctx)
 	cancel()
 	if err == nil {
-		l.read(conn)
+		l.read(sock.New(conn))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
