@@ -109,6 +109,6 @@ func (w *writers) onlyInDoubt(t *testing.T, most int) {
 		}
 	}
 	if len(w.failed) > 2*most {
-		t.Errorf("%d writes failed, at most %d were in flight", len(w.failed), 2*most)
+		t.Errorf("%d writes failed, at most %d were in flight: %+v", len(w.failed), 2*most, w.failed)
 	}
 }
