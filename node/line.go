@@ -7,8 +7,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // The cluster's brief questions, which are asked for every few reads and so are
@@ -47,7 +45,6 @@ func parseBrief(buf []byte) brief {
 
 // brief answers a connection's brief questions until it ends or is idle.
 func (p *raftPort) brief(c net.Conn, answer func() brief) {
-	c = sock.New(c)
 	var question [questionBytes]byte
 	buf := make([]byte, 0, answerBytes)
 	for {
@@ -114,7 +111,7 @@ func (l *line) run() {
 	conn, err := l.dial(ctx)
 	cancel()
 	if err == nil {
-		l.read(sock.New(conn))
+		l.read(conn)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
