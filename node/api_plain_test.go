@@ -128,22 +128,26 @@ func TestPlainGetsAreAnsweredAsTheServerDoes(t *testing.T) {
 	}
 }
 
-// A linearizable read waits, the first one of what came only, and whatever it finds, or
-// does not, is answered as the server answers it.
+// A linearizable read waits, and whatever it finds, or does not, is answered as the server
+// answers it. What came together waits together, up to an error.
 func TestPlainGetsWaitAsTheServerDoes(t *testing.T) {
 	n := alone(t)
 	storePlain(t, n)
 	const host = " HTTP/1.1\r\nHost: x\r\n\r\n"
-	eventual := "GET /kv/a?consistency=eventual" + host
-	check := func() {
+	eventual, plain := "GET /kv/a?consistency=eventual"+host, "GET /kv/a"+host
+	check := func(confirms bool) {
 		t.Helper()
 		for _, in := range []string{
 			"GET /kv/a" + host, "GET /kv/a?consistency=linearizable" + host, "GET /kv/longer" + host, "GET /kv/missing" + host,
 			"GET /kv/quoted HTTP/1.1\r\nHost: x\r\nAccept: application/octet-stream\r\n\r\n",
 		} {
-			for _, behind := range []string{"", in, eventual, "PUT "} {
-				if got, waited := samePlain(t, n, []byte(in+behind)); got != len(in) || !waited {
-					t.Errorf("%q: %d bytes were answered, waited: %v", in+behind, got, waited)
+			for behind, joins := range map[string]bool{"": false, plain: confirms, eventual: confirms, "GET /kv/missing" + host: false, "PUT ": false} {
+				want := len(in)
+				if joins {
+					want += len(behind)
+				}
+				if got, waited := samePlain(t, n, []byte(in+behind)); got != want || !waited {
+					t.Errorf("%q: %d bytes were answered, want %d; waited: %v", in+behind, got, want, waited)
 				}
 			}
 			if got, waited := samePlain(t, n, []byte(eventual+in)); got != len(eventual) || waited {
@@ -151,14 +155,21 @@ func TestPlainGetsWaitAsTheServerDoes(t *testing.T) {
 			}
 		}
 	}
-	check()
+	check(true)
+	rounds0 := n.Rounds()
+	if got, _ := samePlain(t, n, []byte(strings.Repeat(plain, 20))); got != 20*len(plain) {
+		t.Errorf("%d bytes of reads that came together were answered", got)
+	}
+	if got := n.Rounds() - rounds0; got > 1+20 { // one, and one each by the server
+		t.Errorf("%d rounds for 20 reads that came together", got)
+	}
 	for _, why := range []error{errNotConfirmed, ErrClosed, ErrNoLeader} { // and now no round succeeds
 		for _, r := range []*rounds{n.confirms, n.asks} {
 			r.mu.Lock()
 			r.run = func(r *round) { r.err = why }
 			r.mu.Unlock()
 		}
-		check()
+		check(false)
 	}
 }
 

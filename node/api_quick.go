@@ -13,21 +13,33 @@ import (
 // quickBytes is the longest value that is answered without waiting.
 const quickBytes = 64 << 10
 
+// answersMost is how many bytes of answers go out together, and the last one's.
+const answersMost = 256 << 10
+
 // answerAtOnce is the API's edge.AtOnce. It answers what most reads are, of a key that is
 // there, asked for in a way that leaves no question open: eventual ones at once, and
-// linearizable ones where it may wait for them.
+// linearizable ones where it may wait for them. All of these that came together, as a
+// balancer sends them, wait for one round: it began when they all were there.
 func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
+	var confirmed *core // brought up to date since all of in has come
 	for {
 		g, size := parsePlainGet(in[taken:])
 		c := n.core.Load()
 		level, err := n.level(g.level)
 		switch {
-		case size == 0 || c == nil || err != nil || level == Lease:
+		case size == 0 || c == nil || err != nil || level == Lease || len(out) > answersMost:
 			return taken, out, false
 		case level == Linearizable && !wait:
 			return taken, out, taken == 0
-		case level == Linearizable:
-			return size, n.appendConfirmed(out, date, &g), false
+		case level == Linearizable && confirmed == nil:
+			out, err = n.appendConfirmed(out, date, &g)
+			if taken += size; err != nil {
+				return taken, out, false
+			}
+			confirmed = c
+			continue
+		case level == Linearizable && confirmed != c:
+			return taken, out, false
 		}
 		v := c.fsm.value(g.key)
 		if !v.Found || len(v.Value) > quickBytes {
@@ -39,16 +51,17 @@ func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (take
 	}
 }
 
-// appendConfirmed appends the answer to a linearizable read.
-func (n *Node) appendConfirmed(out []byte, date func() []byte, g *plainGet) []byte {
+// appendConfirmed appends the answer to a linearizable read, and says whether it is an
+// error.
+func (n *Node) appendConfirmed(out []byte, date func() []byte, g *plainGet) ([]byte, error) {
 	v, err := n.Get(context.Background(), g.key, ReadOptions{Level: g.level})
 	switch {
 	case err != nil:
-		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.failed(ctx, err, false) })
+		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.failed(ctx, err, false) }), err
 	case !v.Found:
-		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.missing(ctx, v.Index) })
+		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.missing(ctx, v.Index) }), nil
 	}
-	return n.appendFound(out, date(), v, g.raw)
+	return n.appendFound(out, date(), v, g.raw), nil
 }
 
 // appendServed appends what the server would write of an answer to a GET.
