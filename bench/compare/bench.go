@@ -111,18 +111,20 @@ const (
 	valueBytes = len(value)
 )
 
-// allKeys are made once: to make one costs more than to send it.
-var allKeys = func() (all [keys]string) {
+// Keys are made once: to make one costs more than to send it.
+var allKeys, allWrittenKeys = madeKeys("key%04d"), madeKeys("key%05d")
+
+func madeKeys(format string) (all [keys]string) {
 	for n := range all {
-		all[n] = fmt.Sprintf("key%04d", n)
+		all[n] = fmt.Sprintf(format, n)
 	}
 	return all
-}()
+}
 
 func key(n int) string { return allKeys[n] }
 
 // writtenKey is a key of 8 B.
-func writtenKey(n int) string { return fmt.Sprintf("key%05d", n) }
+func writtenKey(n int) string { return allWrittenKeys[n] }
 
 // value is text, so that JSON can hold it as it is: 256 B.
 const (
@@ -130,9 +132,9 @@ const (
 	value  = eighth + eighth + eighth + eighth + eighth + eighth + eighth + eighth
 )
 
-// pick returns a random key each time; workers have their own.
-func pick(worker int) func() int {
-	r := rand.New(rand.NewPCG(uint64(worker), 0))
+// pick returns a random key each time, and not the same ones for another seed.
+func pick(seed int) func() int {
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	return func() int { return r.IntN(keys) }
 }
 

@@ -10,14 +10,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dengine/dengine/internal/edge/sock"
 	"github.com/dengine/dengine/internal/harness"
 )
 
 // client sends one HTTP request after the other to one node over one connection.
 // It does little else: what it costs is taken from the servers beside it.
 type client struct {
-	conn  *roundTrip
+	conn  net.Conn
 	in    *bufio.Reader
 	host  string
 	out   []byte // of the request
@@ -32,8 +31,7 @@ func dial(addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	quick := newRoundTrip(sock.New(conn))
-	return &client{conn: quick, in: bufio.NewReader(quick), host: "\r\nHost: " + addr}, nil
+	return &client{conn: conn, in: bufio.NewReader(conn), host: "\r\nHost: " + addr}, nil
 }
 
 // dialed is dial where that must succeed; the client is closed at the end.
@@ -63,12 +61,7 @@ func (c *client) get(key, query, minIndex string) ([]byte, error) {
 
 // put writes a key and returns the index of the write.
 func (c *client) put(key, value string) (index string, err error) {
-	return c.send("/kv/"+key, value)
-}
-
-// send puts a value at a path.
-func (c *client) send(path, value string) (index string, err error) {
-	c.begin(http.MethodPut, path)
+	c.begin(http.MethodPut, "/kv/", key)
 	c.out = strconv.AppendInt(append(c.out, "\r\nContent-Length: "...), int64(len(value)), 10)
 	c.out = append(append(c.out, "\r\n\r\n"...), value...)
 	err = c.exchange()
@@ -94,7 +87,9 @@ func (c *client) exchange() error {
 		}
 	}
 	c.sent++
-	c.conn.out = c.out
+	if _, err := c.conn.Write(c.out); err != nil {
+		return err
+	}
 	return c.answer()
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
 )
 
@@ -69,40 +68,13 @@ func pids(all []*harness.Process) (out []int) {
 	return out
 }
 
-// connected has n requests in flight at these nodes, each over a connection of its own.
-// each returns what sends one after the other, for one worker.
-func connected(t harness.T, n int, at []*harness.Process, each func(c *client, worker int) func() error) keyed {
+// reads has n reads of one key each in flight over so many connections; the query is that
+// of all.
+func (d *dengine) reads(t harness.T, n, connections int, query string, at ...*harness.Process) keyed {
 	t.Helper()
-	var all []*client
-	for worker := range n {
-		c, err := dial(at[worker%len(at)].HTTP)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
-	}
-	return keyed{
-		Load: benchmark.Load{Workers: n, New: func(worker int) func() error { return each(all[worker], worker) }},
-		close: func() {
-			for _, c := range all {
-				c.close()
-			}
-		},
-	}
-}
-
-// reads has n reads of one key each in flight; the query is that of all.
-func (d *dengine) reads(t harness.T, n int, query string, at ...*harness.Process) keyed {
-	t.Helper()
-	return connected(t, n, at, func(c *client, worker int) func() error {
-		next := pick(worker)
-		return func() error {
-			body, err := c.get(key(next()), query, "")
-			if err == nil && len(body) < valueBytes {
-				err = fmt.Errorf("dengine answered %q", body)
-			}
-			return err
-		}
+	next := pick(n)
+	return pipelined(t, n, connections, at, valueBytes, func(host string, out []byte) []byte {
+		return appendHead(append(append(append(out, "GET /kv/"...), key(next())...), query...), host, "\r\n\r\n")
 	})
 }
 
@@ -117,11 +89,22 @@ func (d *dengine) writesOf(t harness.T, n int, value string) keyed {
 // writesAt has n writes in flight at the leader, or at what stands before it.
 func (d *dengine) writesAt(t harness.T, n int, at *harness.Process, value string) keyed {
 	t.Helper()
-	return connected(t, n, []*harness.Process{at}, func(c *client, worker int) func() error {
-		next := pick(worker)
-		return func() error {
-			_, err := c.put(writtenKey(next()), value)
-			return err
-		}
+	next := pick(n)
+	return sending(t, n, at, value, func(out []byte) []byte {
+		return append(append(out, "/kv/"...), writtenKey(next())...)
 	})
+}
+
+// sending has n requests in flight that put a value at a path.
+func sending(t harness.T, n int, at *harness.Process, value string, path func(out []byte) []byte) keyed {
+	t.Helper()
+	rest := fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n%s", len(value), value)
+	return connected(t, n, []*harness.Process{at}, 0, func(host string, out []byte) []byte {
+		return appendHead(path(append(out, "PUT "...)), host, rest)
+	})
+}
+
+// appendHead ends a head that has a method and a path, and goes on with the rest.
+func appendHead(out []byte, host, rest string) []byte {
+	return append(append(append(out, " HTTP/1.1\r\nHost: "...), host...), rest...)
 }

@@ -172,7 +172,7 @@ func (e *etcd) load(t harness.T, n int, addresses []string, each func(c *clientv
 		pool = append(pool, e.client(t, addresses...))
 	}
 	of := func(worker int) func() error { return each(pool[worker%len(pool)], worker) }
-	return keyed{Load: benchmark.Load{Workers: n, New: of}, close: func() {
+	return keyed{Load: benchmark.Clients(n, of), close: func() {
 		for _, c := range pool {
 			_ = c.Close() // as in client
 		}

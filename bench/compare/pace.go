@@ -104,10 +104,22 @@ func (r *pacer) sendDue(now time.Duration) error {
 	for ; r.due(r.next) <= now && r.due(r.next) < r.end(); r.next++ {
 		c := r.conns[r.next%r.connections]
 		if c.current == r.next { // else one before it has no answer yet
-			if err := c.send(r.request); err != nil {
-				return fmt.Errorf("request %d: %w", c.current, err)
+			if err := r.send(c); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// send sends a connection's request: it is short, and must go out whole.
+func (r *pacer) send(c *paceConn) error {
+	err := c.send(r.request)
+	if err == nil && len(c.unsent) > 0 {
+		err = fmt.Errorf("%d of %d B are not sent", len(c.unsent), len(r.request))
+	}
+	if err != nil {
+		return fmt.Errorf("request %d: %w", c.current, err)
 	}
 	return nil
 }
@@ -115,11 +127,18 @@ func (r *pacer) sendDue(now time.Duration) error {
 // receive reads from a connection. Once its answer is whole, it sends what has been
 // waiting for that.
 func (r *pacer) receive(c *paceConn, start time.Time) error {
-	done, err := c.receive(r.poll.buf, r.answer)
+	done, behind := false, []byte(nil)
+	came, err := c.receive(r.poll.buf)
+	if err == nil && len(came) > 0 {
+		done, behind, err = c.take(came, r.answer)
+	}
+	if err == nil && len(behind) > 0 {
+		err = errUnasked
+	}
 	if err == nil && done {
 		r.book(c, time.Since(start))
 		if c.current < r.next {
-			err = c.send(r.request)
+			return r.send(c)
 		}
 	}
 	if err != nil {

@@ -163,9 +163,9 @@ func TestPaceConnTakesPieces(t *testing.T) {
 		for range 2 { // and one after the other
 			dones := 0
 			for piece := range slices.Chunk([]byte(text), size) {
-				done, err := c.take(piece, 5)
-				if err != nil {
-					t.Fatalf("pieces of %d B: %v", size, err)
+				done, behind, err := c.take(piece, 5)
+				if err != nil || len(behind) > 0 {
+					t.Fatalf("pieces of %d B: %v, and %q behind", size, err, behind)
 				}
 				if done {
 					dones++

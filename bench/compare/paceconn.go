@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/dengine/dengine/internal/edge/sock"
 )
 
 // paceConn is one connection of a pace: a socket that Go's runtime knows nothing of,
@@ -18,7 +21,8 @@ type paceConn struct {
 	fd      int
 	current int // the request that is sent next, or has been and is not answered
 	head    []byte
-	rest    int // of the answer's body; -1 while its head is not whole
+	rest    int    // of the answer's body; -1 while its head is not whole
+	unsent  []byte // of the request: the kernel had no room
 }
 
 // dialPace connects to an IPv4 address with a port.
@@ -46,58 +50,72 @@ func dialPace(addr string) (*paceConn, error) {
 
 func (c *paceConn) close() { _ = syscall.Close(c.fd) }
 
-// send sends a request, whole: it is short, and the one before it was answered.
+// send sends what the kernel has room for. The request before it was answered.
 func (c *paceConn) send(request []byte) error {
-	n, err := syscall.Write(c.fd, request)
-	if err == nil && n < len(request) {
-		err = fmt.Errorf("%d of %d B", n, len(request))
+	n, err := sock.Send(uintptr(c.fd), request)
+	if err != nil && err != syscall.EAGAIN {
+		return os.NewSyscallError("write", err)
 	}
-	return os.NewSyscallError("write", err)
+	c.unsent = append(c.unsent[:0], request[n:]...) // which may be what was unsent
+	return nil
 }
 
-// receive reads once, and says whether the answer is whole now.
-func (c *paceConn) receive(buf []byte, atLeast int) (done bool, err error) {
-	n, err := syscall.Read(c.fd, buf)
+// receive reads what there is, up to the size of buf; nothing where that is nothing yet.
+func (c *paceConn) receive(buf []byte) ([]byte, error) {
+	n, err := sock.Receive(uintptr(c.fd), buf)
 	switch {
-	case err == syscall.EAGAIN, err == syscall.EINTR:
-		return false, nil
+	case err == syscall.EAGAIN:
+		return nil, nil
+	case err == io.EOF:
+		return nil, errors.New("the connection was closed before the answer was whole")
 	case err != nil:
-		return false, os.NewSyscallError("read", err)
-	case n == 0:
-		return false, errors.New("the connection was closed before the answer was whole")
+		return nil, os.NewSyscallError("read", err)
 	}
-	return c.take(buf[:n], atLeast)
+	return buf[:n], nil
 }
 
-// take is what an answer goes on with.
-func (c *paceConn) take(b []byte, atLeast int) (done bool, err error) {
+// take is what an answer goes on with. It says whether that is whole now, and what of b
+// is behind it.
+func (c *paceConn) take(b []byte, atLeast int) (done bool, behind []byte, err error) {
 	if c.rest < 0 {
-		const longest = 16 << 10
-		c.head = append(c.head, b...)
-		end := bytes.Index(c.head, []byte("\r\n\r\n"))
-		if end < 0 {
-			if len(c.head) > longest {
-				err = fmt.Errorf("the head of an answer is longer than %d B", longest)
-			}
-			return false, err
+		head := b
+		if len(c.head) > 0 {
+			c.head = append(c.head, b...)
+			head = c.head
 		}
-		if c.rest, err = bodyLength(c.head[:end]); err != nil {
-			return false, err
+		end := bytes.Index(head, []byte("\r\n\r\n"))
+		if end < 0 {
+			return false, nil, c.keep(head)
+		}
+		if c.rest, err = bodyLength(head[:end]); err != nil {
+			return false, nil, err
 		}
 		if c.rest < atLeast {
-			return false, fmt.Errorf("the answer's body has %d B, want at least %d", c.rest, atLeast)
+			return false, nil, fmt.Errorf("the answer's body has %d B, want at least %d", c.rest, atLeast)
 		}
-		b = c.head[end+len("\r\n\r\n"):]
-		c.head = c.head[:0] // b is read before anything is written there
+		b, c.head = head[end+len("\r\n\r\n"):], c.head[:0] // b is read before anything is written there
 	}
-	if c.rest -= len(b); c.rest < 0 {
-		return false, errors.New("the answer is followed by something that was not asked for")
+	if len(b) < c.rest {
+		c.rest -= len(b)
+		return false, nil, nil
 	}
-	if c.rest > 0 {
-		return false, nil
+	b, c.rest = b[c.rest:], -1
+	return true, b, nil
+}
+
+// errUnasked is of a server that answers what nobody asked.
+var errUnasked = errors.New("the answer is followed by something that was not asked for")
+
+// keep keeps what there is of a head until more comes.
+func (c *paceConn) keep(head []byte) error {
+	const longest = 16 << 10
+	if len(head) > longest {
+		return fmt.Errorf("the head of an answer is longer than %d B", longest)
 	}
-	c.rest = -1
-	return true, nil
+	if len(c.head) == 0 {
+		c.head = append(c.head, head...)
+	}
+	return nil
 }
 
 // bodyLength is that of an answer with this head, without the empty line.
@@ -142,6 +160,15 @@ func (p *poller) open(connections int) error {
 func (p *poller) add(fd, name int) error {
 	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(name)}
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, fd, &event))
+}
+
+// writable watches for room to write too, or no more.
+func (p *poller) writable(fd, name int, too bool) error {
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(name)}
+	if too {
+		event.Events |= syscall.EPOLLOUT
+	}
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_MOD, fd, &event))
 }
 
 // wait returns what can be read, at once where that is something, else within that

@@ -7,7 +7,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// connections are how many requests are in flight.
+// connections are how many requests are in flight, each over a connection of its own but
+// where it says otherwise.
 var connections = [...]int{64, 256}
 
 // writers are how many write beside reads.
@@ -51,11 +52,15 @@ func measureLevels(b *bench, t harness.T) {
 	etcds := func(level, at string, options ...clientv3.OpOption) way {
 		return way{e, func(n int) keyed { return e.level(t, level, at, n, options...) }}
 	}
+	multiplexed := func(level, at string) way {
+		return way{d, func(n int) keyed { return d.multiplexed(t, level, at, n) }}
+	}
 	balanced := way{balanced{d}, func(n int) keyed { return d.level(t, "linearizable", throughBalancer, n) }}
 	for _, n := range connections {
-		b.inTurn(t, n, at("eventual", atFollower), at("linearizable", atFollower), etcds("serializable", atFollower, clientv3.WithSerializable()))
+		b.inTurn(t, n, at("eventual", atFollower), at("linearizable", atFollower), multiplexed("eventual", atFollower),
+			etcds("serializable", atFollower, clientv3.WithSerializable()))
 		b.inTurn(t, n, at("eventual", atLeader), at("linearizable", atLeader), etcds("linearizable", atLeader))
-		b.inTurn(t, n, at("eventual", atAll), at("linearizable", atAll), etcds("linearizable", atAll), balanced)
+		b.inTurn(t, n, at("eventual", atAll), at("linearizable", atAll), multiplexed("linearizable", atAll), etcds("linearizable", atAll), balanced)
 	}
 }
 
@@ -79,11 +84,22 @@ func measureBesideWriters(b *bench, t harness.T) {
 	}
 }
 
-// level is a load of reads at a level.
+// level is a load of reads at a level, each over a connection of its own.
 func (d *dengine) level(t harness.T, level, at string, n int) keyed {
 	t.Helper()
-	nodes := map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes, throughBalancer: {d.LB}}[at]
-	return d.reads(t, n, "?consistency="+level, nodes...).as(ourKey(level, at, n))
+	return d.reads(t, n, n, "?consistency="+level, d.nodes(at)...).as(ourKey(level, at, n))
+}
+
+// multiplexed is a load of reads over as many connections as etcd's clients have.
+func (d *dengine) multiplexed(t harness.T, level, at string, n int) keyed {
+	t.Helper()
+	nodes := d.nodes(at)
+	return d.reads(t, n, clients*len(nodes), "?consistency="+level, nodes...).as(multiplexedKey(level, at, n))
+}
+
+// nodes are those that requests go to.
+func (d *dengine) nodes(at string) []*harness.Process {
+	return map[string][]*harness.Process{atLeader: {d.leader}, atFollower: {d.follower}, atAll: d.Nodes, throughBalancer: {d.LB}}[at]
 }
 
 func (e *etcd) level(t harness.T, level, at string, n int, options ...clientv3.OpOption) keyed {
@@ -94,6 +110,10 @@ func (e *etcd) level(t harness.T, level, at string, n int, options ...clientv3.O
 
 func ourKey(what, at string, n int) benchmark.Key {
 	return benchmark.Key{System: "dengine", What: what, At: at, Connections: n}
+}
+
+func multiplexedKey(level, at string, n int) benchmark.Key {
+	return ourKey(level+", over as many connections as etcd's", at, n)
 }
 
 func etcdKey(what, at string, n int) benchmark.Key {
@@ -127,10 +147,12 @@ func readPromises() []benchmark.Promise {
 		ratio("linearizable / eventual, at the leader", linearizable(atLeader), eventual(atLeader), benchmark.PerSecond, 0.7, 0)
 		ratio("linearizable / eventual, at all three", linearizable(atAll), eventual(atAll), benchmark.PerSecond, 0, 0)
 		ratio("linearizable / etcd's linearizable, at all three", linearizable(atAll), etcdKey("linearizable", atAll, n), benchmark.PerSecond, 3, 0)
+		ratio("linearizable, over as many connections as etcd's / etcd's linearizable, at all three", multiplexedKey("linearizable", atAll, n), etcdKey("linearizable", atAll, n), benchmark.PerSecond, floorAt256(n, 3), 0)
 		ratio("linearizable, through the balancer / etcd's linearizable, at all three", linearizable(throughBalancer), etcdKey("linearizable", atAll, n), benchmark.PerSecond, floorAt256(n, 2), 0)
 		ratio("linearizable, through the balancer / at all three", linearizable(throughBalancer), linearizable(atAll), benchmark.PerSecond, 0, 0)
 		ratio("linearizable / etcd's linearizable, at the leader", linearizable(atLeader), etcdKey("linearizable", atLeader, n), benchmark.PerSecond, 0, 0)
-		ratio("eventual / etcd's serializable, at a follower", eventual(atFollower), etcdKey("serializable", atFollower, n), benchmark.PerSecond, floorAt256(n, 4), 0)
+		ratio("eventual / etcd's serializable, at a follower", eventual(atFollower), etcdKey("serializable", atFollower, n), benchmark.PerSecond, 0, 0)
+		ratio("eventual, over as many connections as etcd's / etcd's serializable, at a follower", multiplexedKey("eventual", atFollower, n), etcdKey("serializable", atFollower, n), benchmark.PerSecond, floorAt256(n, 4), 0)
 		ratio("lease / eventual, at the leader", ourKey("lease", atLeader, n), eventual(atLeader), benchmark.PerSecond, 0, 0)
 		ratio("lease / eventual, at a follower", ourKey("lease", atFollower, n), eventual(atFollower), benchmark.PerSecond, 0, 0)
 		ratio("p99 of linearizable reads / of 64 writers beside them", besideWrites(n), besideReads(n), benchmark.P99, 0, 2)

@@ -86,12 +86,7 @@ func measureWriteLoad(b *bench, t harness.T) {
 	harness.AwaitPort(t, "the trivial server", addr)
 	s := trivial{p}
 	for _, n := range writerCounts {
-		load := connected(t, n, []*harness.Process{p}, func(c *client, _ int) func() error {
-			return func() error {
-				_, err := c.send(plainHealth, value)
-				return err
-			}
-		})
+		load := sending(t, n, p, value, func(out []byte) []byte { return append(out, plainHealth...) })
 		b.measure(t, s, load.as(writeKey("the load alone", "a trivial server", n)))
 	}
 }

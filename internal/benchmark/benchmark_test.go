@@ -155,7 +155,7 @@ func TestMeasureCountsTheWindow(t *testing.T) {
 	var answered, early atomic.Int64
 	w := benchmark.Window{WarmUp: 100 * time.Millisecond, Length: time.Second}
 	warm := time.Now().Add(w.WarmUp)
-	pace := benchmark.Load{Workers: 4, New: func(int) func() error {
+	pace := benchmark.Clients(4, func(int) func() error {
 		return func() error {
 			<-time.After(5 * time.Millisecond)
 			answered.Add(1)
@@ -164,7 +164,7 @@ func TestMeasureCountsTheWindow(t *testing.T) {
 			}
 			return nil
 		}
-	}}
+	})
 	samples, err := w.Measure(benchmark.NewMeter(os.Getpid()), pace, pace)
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestMeasureFailsWithARequest(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
 	w := benchmark.Window{Length: time.Hour}
-	_, err := w.Measure(benchmark.NewMeter(), benchmark.Load{Workers: 2, New: func(n int) func() error {
+	_, err := w.Measure(benchmark.NewMeter(), benchmark.Clients(2, func(n int) func() error {
 		return func() error {
 			if n == 1 {
 				return boom
@@ -196,7 +196,7 @@ func TestMeasureFailsWithARequest(t *testing.T) {
 			<-time.After(time.Millisecond)
 			return nil
 		}
-	}})
+	}))
 	if !errors.Is(err, boom) {
 		t.Errorf("got %v", err)
 	}

@@ -1,18 +1,68 @@
 package benchmark
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Load is a closed loop: each worker sends a request, waits for its answer, and
-// sends the next one.
-type Load struct {
-	Workers int
-	// New returns what one worker calls for one request after the other. An error
-	// ends the measurement: what fails is not fast.
-	New func(worker int) func() error
+// Load is a closed loop: each of its clients sends a request, waits for its answer, and
+// sends the next one, until the span is over. It returns how long those requests took
+// that count. An error ends the measurement: what fails is not fast.
+type Load func(Span) ([]time.Duration, error)
+
+// Span is the time of one measurement.
+type Span struct {
+	ctx      context.Context // of the measurement; its cause is the first error
+	from, to time.Time
+}
+
+// Counts says whether an answer that came then does.
+func (s Span) Counts(then time.Time) bool { return !then.Before(s.from) && then.Before(s.to) }
+
+// Over says whether nothing is to be sent any more.
+func (s Span) Over(now time.Time) bool { return !now.Before(s.to) || s.Failed() }
+
+// Failed says whether the measurement has failed.
+func (s Span) Failed() bool { return s.ctx.Err() != nil }
+
+// Clients is a load of n goroutines. each returns what one of them calls for one request
+// after the other.
+func Clients(n int, each func(client int) func() error) Load {
+	return func(s Span) ([]time.Duration, error) {
+		took, errs := make([][]time.Duration, n), make([]error, n)
+		var clients sync.WaitGroup
+		ctx, fail := context.WithCancel(s.ctx)
+		defer fail()
+		s.ctx = ctx
+		for i := range n {
+			request := each(i)
+			clients.Go(func() {
+				if took[i], errs[i] = s.repeat(request); errs[i] != nil {
+					fail()
+				}
+			})
+		}
+		clients.Wait()
+		return slices.Concat(took...), cmp.Or(errs...)
+	}
+}
+
+// repeat is one client.
+func (s Span) repeat(request func() error) (took []time.Duration, err error) {
+	for start := time.Now(); !s.Over(start); {
+		if err := request(); err != nil {
+			return nil, err
+		}
+		end := time.Now()
+		if s.Counts(end) {
+			took = append(took, end.Sub(start))
+		}
+		start = end
+	}
+	return took, nil
 }
 
 // Window is when a measurement is made.
@@ -26,20 +76,21 @@ type Window struct {
 func (w Window) Measure(m Meter, loads ...Load) ([]Sample, error) {
 	ctx, fail := context.WithCancelCause(context.Background())
 	defer fail(nil)
-	r := &runner{ctx: ctx, fail: fail, from: time.Now().Add(w.WarmUp)}
-	r.to = r.from.Add(w.Length)
-	took := make([][][]time.Duration, len(loads))
-	var workers sync.WaitGroup
-	for i, l := range loads {
-		took[i] = make([][]time.Duration, l.Workers)
-		for n := range l.Workers {
-			request := l.New(n)
-			workers.Go(func() { took[i][n] = r.work(request) })
-		}
+	s := Span{ctx: ctx, from: time.Now().Add(w.WarmUp)}
+	s.to = s.from.Add(w.Length)
+	took := make([][]time.Duration, len(loads))
+	var running sync.WaitGroup
+	for i, load := range loads {
+		running.Go(func() {
+			var err error
+			if took[i], err = load(s); err != nil {
+				fail(err)
+			}
+		})
 	}
-	r.await(r.from)
-	use, err := m.Over(func() { r.await(r.to) })
-	workers.Wait()
+	s.await(s.from)
+	use, err := m.Over(func() { s.await(s.to) })
+	running.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -48,42 +99,19 @@ func (w Window) Measure(m Meter, loads ...Load) ([]Sample, error) {
 	}
 	var out []Sample
 	for _, t := range took {
-		s := NewSample(t...).With(use)
-		s.PerSecond = float64(s.Requests) / w.Length.Seconds()
-		out = append(out, s)
+		sample := NewSample(t).With(use)
+		sample.PerSecond = float64(sample.Requests) / w.Length.Seconds()
+		out = append(out, sample)
 	}
 	return out, nil
 }
 
-// runner is one measurement.
-type runner struct {
-	ctx      context.Context // of the measurement; its cause is the first error
-	fail     context.CancelCauseFunc
-	from, to time.Time
-}
-
-// work is one worker; it returns how long the requests took that count.
-func (r *runner) work(request func() error) (took []time.Duration) {
-	for start := time.Now(); start.Before(r.to) && r.ctx.Err() == nil; {
-		if err := request(); err != nil {
-			r.fail(err)
-			return nil
-		}
-		end := time.Now()
-		if !end.Before(r.from) && end.Before(r.to) {
-			took = append(took, end.Sub(start))
-		}
-		start = end
-	}
-	return took
-}
-
 // await waits until then, or until the measurement has failed.
-func (r *runner) await(then time.Time) {
+func (s Span) await(then time.Time) {
 	timer := time.NewTimer(time.Until(then))
 	defer timer.Stop()
 	select {
-	case <-r.ctx.Done():
+	case <-s.ctx.Done():
 	case <-timer.C:
 	}
 }
