@@ -23,7 +23,7 @@ func TestPromises(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if want := 4*len(connections) + 6; floors != want {
+	if want := 4*len(connections) + 7; floors != want {
 		t.Errorf("%d floors, want %d", floors, want)
 	}
 }
