@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/benchmark"
-	"github.com/valyala/fasthttp"
-	"github.com/valyala/fasthttp/fasthttputil"
 )
 
 // Floors are those of the issue: a plan that lost one would promise less unseen.
@@ -161,48 +158,6 @@ func TestRequestBytes(t *testing.T) {
 		if script := w.script(); !strings.Contains(script, fmt.Sprintf("wrk.method = %q", w.method)) || !strings.Contains(script, w.body) {
 			t.Errorf("%s: %s", w.what, script)
 		}
-	}
-}
-
-// The trivial servers answer each workload with as much as it says.
-func TestPlainServers(t *testing.T) {
-	t.Parallel()
-	ln := fasthttputil.NewInmemoryListener()
-	server := &fasthttp.Server{Handler: plainHandler()}
-	go func() { _ = server.Serve(ln) }() // ends with the listener
-	defer ln.Close()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() }}}
-	defer client.CloseIdleConnections()
-	ask := func(method, path, body string) (int, int) {
-		t.Helper()
-		req, err := http.NewRequest(method, "http://x"+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, len(b)
-	}
-	for _, w := range workloads() {
-		if w.at != plainServers {
-			continue
-		}
-		if status, n := ask(w.method, w.path, w.body); status != 200 || n != w.answer {
-			t.Errorf("%s: %d with %d B, want 200 with %d", w.what, status, n, w.answer)
-		}
-	}
-	if status, _ := ask("GET", plainHealth, ""); status != 200 {
-		t.Errorf("health: %d", status)
-	}
-	if status, _ := ask("GET", "/17", ""); status != 404 {
-		t.Errorf("what is not there: %d", status)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/valyala/fasthttp"
 )
 
 // plainCommand makes this program a trivial HTTP server: it answers /N with N bytes,
@@ -42,33 +40,35 @@ func runPlain(args []string, stderr io.Writer) int {
 	return 0
 }
 
+// servePlain serves until ctx ends. What is in flight ends with the process: nobody
+// waits for it.
 func servePlain(ctx context.Context, addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	server := &fasthttp.Server{Handler: plainHandler(), NoDefaultServerHeader: true, NoDefaultDate: true}
+	l, err := newPlainLoop(ln.(*net.TCPListener), plainAnswers()) //nolint:forcetypeassert // of "tcp" it is one
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ln) }()
+	go func() { ended <- l.run() }()
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		return ln.Close() // what is in flight ends with the process: nobody waits for it
+		return nil
 	}
 }
 
-func plainHandler() fasthttp.RequestHandler {
-	answers := map[string][]byte{plainHealth: nil}
+// plainAnswers are whole answers, heads included, by path.
+func plainAnswers() map[string][]byte {
+	answer := func(n int) []byte {
+		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", n, strings.Repeat("x", n))
+	}
+	out := map[string][]byte{plainHealth: answer(0)}
 	for _, n := range plainSizes {
-		answers[plainPath(n)] = []byte(strings.Repeat("x", n))
+		out[plainPath(n)] = answer(n)
 	}
-	return func(ctx *fasthttp.RequestCtx) {
-		body, ok := answers[string(ctx.Path())]
-		if !ok {
-			ctx.SetStatusCode(fasthttp.StatusNotFound)
-			return
-		}
-		ctx.Response.SetBodyRaw(body)
-	}
+	return out
 }
