@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os/exec"
-
 	"github.com/dengine/dengine/internal/benchmark"
 	"github.com/dengine/dengine/internal/harness"
 	"go.etcd.io/etcd/api/v3/version"
@@ -27,14 +25,15 @@ func writePart() part {
 	}
 }
 
-// lookForWriters says what else there is. rqlite has no package that could be part of
-// this program, as etcd is.
-func lookForWriters() (map[string]string, []string) {
-	absent := "rqlite: nothing here starts it, so that there is no ratio to it"
-	if path, err := exec.LookPath("rqlited"); err == nil {
-		absent += ", though there is " + path
+// lookForWriters says which others there are: etcd is a part of this program.
+func lookForWriters() (versions map[string]string, absent []string) {
+	versions = map[string]string{"etcd": version.Version}
+	v, err := harness.Version(rqlited, "-version")
+	if err != nil {
+		return versions, []string{"no " + rqlited + " in PATH, so that there is no ratio to rqlite: its releases have it"}
 	}
-	return map[string]string{"etcd": version.Version}, []string{absent}
+	versions["rqlite"] = v
+	return versions, nil
 }
 
 func writeGroups() []group {
@@ -56,6 +55,10 @@ func measureWrites(b *bench, t harness.T) {
 	ways := []way{{e, func(n int) keyed { return e.writes(t, n).as(writeKey("etcd", atLeader, n)) }}}
 	for _, store := range logStores {
 		ways = append(ways, storeWays(t, store)...)
+	}
+	if path, err := harness.Find(rqlited); err == nil { // else that was said at the beginning
+		r := startRqlite(t, path)
+		ways = append(ways, way{r, func(n int) keyed { return r.writes(t, n).as(writeKey("rqlite", atLeader, n)) }})
 	}
 	for _, n := range writerCounts {
 		b.inTurn(t, n, ways...)

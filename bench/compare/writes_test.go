@@ -45,7 +45,7 @@ func TestWriteFloors(t *testing.T) {
 			floors[benchmark.Key{What: p.What, Connections: p.Of.Connections}.String()] = p.AtLeast
 		}
 	}
-	if len(floors) != len(etcdFloors)+2*len(frontFloors) {
+	if len(floors) != len(etcdFloors)+len(rqliteFloors)+2*len(frontFloors) {
 		t.Errorf("%v", floors)
 	}
 }

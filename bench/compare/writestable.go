@@ -9,11 +9,12 @@ import (
 // bestStore is the log store that most is asked of: the faster one.
 const bestStore = "wal"
 
-// Floors of the issue: durable writes by etcd's, with the best log store, and
-// through the balancer by directly.
+// Floors of the issue: durable writes by etcd's and by rqlite's, with the best log
+// store, and through the balancer by directly.
 var (
-	etcdFloors  = map[int]float64{1: 1.5, 64: 2.5, 256: 3.5}
-	frontFloors = map[int]float64{256: 0.75}
+	etcdFloors   = map[int]float64{1: 1.5, 64: 2.5, 256: 3.5}
+	rqliteFloors = map[int]float64{256: 6}
+	frontFloors  = map[int]float64{256: 0.75}
 )
 
 func writePromises() (out []benchmark.Promise) {
@@ -29,6 +30,9 @@ func writePromises() (out []benchmark.Promise) {
 			ours := writeKey(storeSystem(store), atLeader, n)
 			add("writes, "+store+" / etcd", ours, writeKey("etcd", atLeader, n), benchmark.PerSecond, floor)
 		}
+	}
+	for _, n := range writerCounts {
+		add("writes, "+bestStore+" / rqlite", writeKey(storeSystem(bestStore), atLeader, n), writeKey("rqlite", atLeader, n), benchmark.PerSecond, rqliteFloors[n])
 	}
 	for _, store := range logStores {
 		for _, n := range writerCounts {
