@@ -18,13 +18,9 @@ func parsePlainGet(in []byte) (g plainGet, size int) {
 	if !ok {
 		return g, 0
 	}
-	end := 0
-	for end < len(rest) && plainKeyByte(rest[end]) {
-		end++
-	}
-	g.key, rest = rest[:end], rest[end:]
+	g.key, rest = cutPlainKey(rest)
 	if query, named := bytes.CutPrefix(rest, []byte("?"+argConsistency+"=")); named {
-		end = max(bytes.IndexByte(query, ' '), 0)
+		end := max(bytes.IndexByte(query, ' '), 0)
 		if g.level, ok = levelNames[string(query[:end])]; !ok {
 			return g, 0
 		}
@@ -33,14 +29,33 @@ func parsePlainGet(in []byte) (g plainGet, size int) {
 	if rest, ok = bytes.CutPrefix(rest, []byte(" HTTP/1.1\r\n")); !ok || checkKey(g.key) != nil {
 		return g, 0
 	}
-	if rest, ok = g.fields(rest); !ok {
+	var h plainHead
+	if rest, ok = h.read(rest); !ok || h.body {
 		return g, 0
 	}
+	g.raw = h.raw
 	return g, len(in) - len(rest)
 }
 
-// fields reads the headers, up to the empty line, and returns what follows.
-func (g *plainGet) fields(in []byte) (rest []byte, ok bool) {
+// cutPlainKey cuts off the key that in begins with.
+func cutPlainKey(in []byte) (key, rest []byte) {
+	end := 0
+	for end < len(in) && plainKeyByte(in[end]) {
+		end++
+	}
+	return in[:end], in[end:]
+}
+
+// plainHead is what header lines say that leave no question open.
+type plainHead struct {
+	raw    bool   // bytes are asked for, not JSON
+	body   bool   // they speak of a body
+	sized  bool   // and say how long it is
+	length uint64 // in bytes
+}
+
+// read reads the headers, up to the empty line, and returns what follows.
+func (h *plainHead) read(in []byte) (rest []byte, ok bool) {
 	var seen [lastPlain + 1]int
 	for rest = in; ; {
 		end := bytes.IndexByte(rest, '\n')
@@ -50,7 +65,7 @@ func (g *plainGet) fields(in []byte) (rest []byte, ok bool) {
 		line := rest[:end-1]
 		rest = rest[end+1:]
 		if len(line) == 0 {
-			return rest, seen[plainHost] == 1 && seen[plainAccept] <= 1
+			return rest, seen[plainHost] == 1 && seen[plainAccept] <= 1 && seen[plainLength] <= 1 && seen[plainType] <= 1
 		}
 		name, value, whole := bytes.Cut(line, []byte(": "))
 		kind := kindOf(name)
@@ -59,9 +74,15 @@ func (g *plainGet) fields(in []byte) (rest []byte, ok bool) {
 		case plainHost:
 			ok = ok && isHost(value)
 		case plainAccept:
-			g.raw = wantsBytes(value)
+			h.raw = wantsBytes(value)
 		case plainConnection:
 			ok = ok && bytes.EqualFold(value, []byte("keep-alive"))
+		case plainLength:
+			h.body, h.sized = true, true
+			ok = ok && usualNumber(value, &h.length) && (value[0] != '0' || len(value) == 1)
+		case plainType:
+			h.body = true
+			ok = ok && !isJSON(value)
 		case notPlain:
 			ok = false
 		}
@@ -80,13 +101,15 @@ const (
 	plainHost
 	plainAccept
 	plainConnection
-	lastPlain = plainConnection
+	plainLength
+	plainType
+	lastPlain = plainType
 )
 
-// plainNames are the headers that a plain GET may have, in lower case: those that
+// plainNames are the headers that a plain request may have, in lower case: those that
 // clients and proxies usually send.
 var plainNames = map[string]plainKind{
-	"host": plainHost, "accept": plainAccept, "connection": plainConnection,
+	"host": plainHost, "accept": plainAccept, "connection": plainConnection, "content-length": plainLength, "content-type": plainType,
 	"user-agent": plainNote, "accept-encoding": plainNote, "accept-language": plainNote, "cookie": plainNote,
 	"authorization": plainNote, "forwarded": plainNote, "via": plainNote, "x-real-ip": plainNote, "x-request-id": plainNote,
 	"x-forwarded-for": plainNote, "x-forwarded-host": plainNote, "x-forwarded-proto": plainNote, "traceparent": plainNote, "tracestate": plainNote,

@@ -19,11 +19,15 @@ const answersMost = 256 << 10
 // answerAtOnce is the API's edge.AtOnce. It answers what most reads are, of a key that is
 // there, asked for in a way that leaves no question open: eventual ones at once, and
 // linearizable ones where it may wait for them. All of these that came together, as a
-// balancer sends them, wait for one round: it began when they all were there.
+// balancer sends them, wait for one round: it began when they all were there. A plain write
+// waits as well.
 func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
 	var confirmed *core // brought up to date since all of in has come
 	for {
 		g, size := parsePlainGet(in[taken:])
+		if size == 0 && taken == 0 {
+			return n.writeAtOnce(in, out, date, wait)
+		}
 		c := n.core.Load()
 		level, err := n.level(g.level)
 		switch {

@@ -55,7 +55,7 @@ func (f *flock) Answer(put func([]byte)) {
 			res = &results[i]
 		}
 		done, err := f.n.decided(res, err)
-		f.answer = f.n.appendAnswer(f.answer[:0], &f.ids[i], &done, err)
+		f.answer = f.n.appendAnswer(f.answer[:0], undated, &f.ids[i], &done, err)
 		put(f.answer)
 	}
 	f.encoded, f.ids = f.encoded[:0], f.ids[:0]
@@ -74,17 +74,23 @@ func (f *flock) propose() (results []kv.Result, err error) {
 	return results, err
 }
 
-// appendAnswer appends what the server would answer. Whoever passes it on dates it.
-func (n *Node) appendAnswer(b []byte, id *Identity, res *Result, err error) []byte {
+// undated is the date of an answer in a bundle: whoever passes it on dates it.
+func undated() []byte { return nil }
+
+// appendAnswer appends what the server would answer.
+func (n *Node) appendAnswer(b []byte, date func() []byte, id *Identity, res *Result, err error) []byte {
 	if err != nil || res.Failed || res.Replayed || res.Index == 0 || res.ETag == 0 {
 		return n.appendUnusual(b, id, res, err)
 	}
-	b = append(b, "HTTP/1.1 200 OK\r\nContent-Type: "+jsonType+"\r\nContent-Length: 2\r\n"+healthcheck.HeaderNode+": "...)
+	b = append(append(b, "HTTP/1.1 200 OK\r\n"...), date()...)
+	b = append(b, "Content-Type: "+jsonType+"\r\nContent-Length: 2\r\n"+healthcheck.HeaderNode+": "...)
 	b = append(b, n.cfg.ID...)
 	b = strconv.AppendUint(append(b, "\r\n"+HeaderIndex+": "...), res.Index, 10)
-	b = res.ETag.append(append(b, "\r\n"+fasthttp.HeaderETag+": "...))
+	b = res.ETag.append(append(b, "\r\nEtag: "...))
 	b = strconv.AppendUint(append(b, "\r\n"+HeaderWrites+": "...), res.Writes, 10)
-	b = strconv.AppendUint(append(b, "\r\n"+HeaderSequence+": "...), id.Sequence, 10)
+	if id.Sequence > 0 {
+		b = strconv.AppendUint(append(b, "\r\n"+HeaderSequence+": "...), id.Sequence, 10)
+	}
 	return append(b, "\r\n\r\n{}"...)
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,8 @@ import (
 // many bytes of in they are. From the first request on that is another, or not whole, all
 // is the server's. It must answer as the server would: nobody can tell who did. Unless
 // wait is set it must not wait for anything; later says that it took nothing, and would
-// have taken the first request with wait.
+// have taken the first request with wait. A bug that it meets while it may wait ends the
+// connection: nobody knows what was done.
 type AtOnce func(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool)
 
 // Quick puts an AtOnce before a server: on a connection whose last request is answered,
@@ -133,7 +135,7 @@ func (q *quick) reply(fd uintptr, came []byte) {
 	buf := q.of.buffer()
 	defer q.of.buffers.Put(buf)
 	q.now = time.Now()
-	taken, out, later := q.of.ask(came, (*buf)[:0], q.date, false)
+	taken, out, later, _ := q.of.ask(came, (*buf)[:0], q.date, false)
 	*buf, q.later = out, later
 	q.n = copy(q.in, came[taken:])
 	if taken == 0 {
@@ -157,10 +159,12 @@ func (q *quick) reply(fd uintptr, came []byte) {
 func (q *quick) replyLater(p []byte) error {
 	q.waiting.Store(waits)
 	buf := q.of.buffer()
-	taken, out, _ := q.of.ask(p[:q.n], (*buf)[:0], q.date, true)
+	taken, out, _, err := q.of.ask(p[:q.n], (*buf)[:0], q.date, true)
 	q.n = copy(p, p[taken:q.n])
 	q.now = time.Now()
-	err := q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout))
+	if err == nil {
+		err = q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout))
+	}
 	if err == nil && len(out) > 0 {
 		err = q.write(out)
 	}
@@ -181,16 +185,24 @@ func (q *quick) Close() error {
 	return q.counted.Close()
 }
 
-// ask has the AtOnce answer. Where that meets a bug, the server answers, and meets it in a
-// way that is seen.
-func (l *quickListener) ask(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
+// errBug ends a connection whose request was perhaps carried out, and perhaps not.
+var errBug = errors.New("a bug was met while an answer was waited for")
+
+// ask has the AtOnce answer. Where that meets a bug at once, the server answers, and meets
+// it in a way that is seen. After a wait it does not: what was asked for may have
+// been carried out, and would be again.
+func (l *quickListener) ask(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.server.Logger.Printf("answering at once panicked: %v", v)
 			taken, answers, later = 0, out, false
+			if wait {
+				err = errBug
+			}
 		}
 	}()
-	return l.answer(in, out, date, wait)
+	taken, answers, later = l.answer(in, out, date, wait)
+	return taken, answers, later, nil
 }
 
 // bufferMost is the most memory that is kept for a later answer.

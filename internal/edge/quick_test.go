@@ -71,7 +71,11 @@ func startQuick(t *testing.T, l edge.Limits) *quickServer {
 				}
 				s.waits <- struct{}{}
 				taken += len(waitGet)
-				answer([]byte(<-s.let))
+				body := <-s.let
+				if body == "" {
+					panic("as asked")
+				}
+				answer([]byte(body))
 				return taken, out, false
 			default:
 				return taken, out, false
@@ -315,5 +319,19 @@ func TestQuickShutsDownBehindAnAnswer(t *testing.T) {
 	}
 	if err := <-down; err != nil {
 		t.Error(err)
+	}
+}
+
+// A bug behind a wait ends the connection: the server would do once more what may have
+// been done.
+func TestQuickServesNothingTwice(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	k := s.talk(t)
+	k.send(waitGet + quickGet)
+	<-s.waits
+	s.let <- ""
+	if b, err := io.ReadAll(k.in); err != nil || len(b) > 0 {
+		t.Errorf("%q, %v; want nothing but the end", b, err)
 	}
 }
