@@ -98,7 +98,7 @@ func (w *Write) usualHeader(seen *seenOnce, length *uint64, name, value []byte) 
 	switch name[0] | 0x20 {
 	case 'h':
 		if named(name, "host") {
-			return len(value) > 0 && once(&seen.host)
+			return isHost(value) && once(&seen.host)
 		}
 	case 'c':
 		if named(name, "content-length") {
