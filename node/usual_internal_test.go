@@ -91,25 +91,40 @@ func FuzzUsual(f *testing.F) {
 	for _, in := range append(usualOnes(), unusualOnes()...) {
 		f.Add([]byte(in))
 	}
+	view := serverView()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var w Write
+		if readUsual(in, &w) {
+			seesOnly(t, view, in, &w)
+		}
+	})
+}
+
+// serverView returns what a server sees of the requests in some bytes.
+func serverView() func(t *testing.T, in []byte) []string {
 	var seen []string
 	srv := edge.NewServer(DefaultConfig().apiLimits(), zap.NewNop(), func(ctx *fasthttp.RequestCtx) {
 		seen = append(seen, asServed(ctx))
 	}, nil)
-	f.Fuzz(func(t *testing.T, in []byte) {
-		var w Write
-		if !readUsual(in, &w) {
-			return
-		}
+	return func(t *testing.T, in []byte) []string {
+		t.Helper()
 		seen = nil
 		conn := fuzzkit.NewConn(in)
 		done := make(chan struct{})
 		go func() { defer close(done); _ = srv.ServeConn(conn) }() // what went wrong is in the answer
 		conn.Answered(t)
 		<-done
-		if want := asWrite(w.Delete, w.Key, w.Value, &w.Identity); len(seen) != 1 || seen[0] != want {
-			t.Errorf("%q is taken for\n%s, and the server sees\n%q", in, want, seen)
-		}
-	})
+		return seen
+	}
+}
+
+// seesOnly fails where in is not one request, or not this write, for the server.
+func seesOnly(t *testing.T, view func(*testing.T, []byte) []string, in []byte, w *Write) {
+	t.Helper()
+	seen := view(t, in)
+	if want := asWrite(w.Delete, w.Key, w.Value, &w.Identity); len(seen) != 1 || seen[0] != want {
+		t.Errorf("%q is taken for\n%s, and the server sees\n%q", in, want, seen)
+	}
 }
 
 func asWrite(remove bool, key, value []byte, id *Identity) string {

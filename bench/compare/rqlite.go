@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/dengine/dengine/internal/harness"
@@ -138,13 +139,23 @@ const (
 // writes has n writes in flight at the leader.
 func (r *rqlite) writes(t harness.T, n int) keyed {
 	t.Helper()
-	before, behind := `[["`+rqlitePut+`","`, `","`+value+`"]]`
 	next := pick(n)
-	rest := fmt.Sprintf("\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		len(before)+len(writtenKey(0))+len(behind), before)
 	leader := &harness.Process{HTTP: r.leader}
 	return connected(t, n, []*harness.Process{leader}, 0, func(host string, out []byte) []byte {
-		out = appendHead(append(out, "POST "+rqliteExecute...), host, rest)
-		return append(append(out, writtenKey(next())...), behind...)
+		return appendRqlitePut(out, host, writtenKey(next()))
 	})
+}
+
+const (
+	rqliteBefore = `[["` + rqlitePut + `","`
+	rqliteBehind = `"]]`
+)
+
+// appendRqlitePut appends a request that stores the value under a key, neither of which
+// has anything that JSON writes in another way.
+func appendRqlitePut(out []byte, host, key string) []byte {
+	length := len(rqliteBefore) + len(key) + len(`","`) + len(value) + len(rqliteBehind)
+	out = appendHead(append(out, "POST "+rqliteExecute...), host, "\r\nContent-Type: application/json\r\nContent-Length: ")
+	out = append(strconv.AppendInt(out, int64(length), 10), "\r\n\r\n"+rqliteBefore...)
+	return append(append(append(append(out, key...), `","`...), value...), rqliteBehind...)
 }
