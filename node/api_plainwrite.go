@@ -1,28 +1,30 @@
 package node
 
-import (
-	"bytes"
-	"context"
+import "bytes"
 
-	"github.com/dengine/dengine/node/internal/kv"
-)
-
-// writeAtOnce is answerAtOnce where the first request is a plain write, which waits. It is
-// the only one that is taken: what comes behind it may be a read that must see it. What
-// would be refused is left to the server.
+// writeAtOnce is answerAtOnce where the first request is a plain write. All of these that
+// came together, pipelined (RFC 9112, 9.3.2: PUT and DELETE are idempotent), go into the log
+// together, in their order. What comes behind them may be a read that must see them, and
+// what would be refused is left to the server.
 func (n *Node) writeAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
+	f := n.flock(date)
 	var w Write
-	var cmd kv.Command
-	size := parsePlainWrite(in, &w)
-	if size == 0 || n.command(&w, &cmd) != nil {
+	for {
+		size := parsePlainWrite(in[taken:], &w)
+		if size == 0 || !f.add(&w) {
+			break
+		}
+		if taken += size; !wait {
+			f.free()
+			return 0, out, true
+		}
+	}
+	if taken == 0 {
+		f.free()
 		return 0, out, false
 	}
-	if !wait {
-		return 0, out, true
-	}
-	res, err := n.propose(context.Background(), &cmd) // it is decided in any case
-	done, err := n.decided(&res, err)
-	return size, n.appendAnswer(out, date, &w.Identity, &done, err), false
+	f.Answer(func(answer []byte) { out = append(out, answer...) })
+	return taken, out, false
 }
 
 // parsePlainWrite reads the write that in begins with: a PUT of raw bytes or a DELETE,

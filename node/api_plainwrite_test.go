@@ -91,13 +91,15 @@ func TestPlainWritesAreAnsweredAsTheServerDoes(t *testing.T) {
 		}
 	}
 	for i := range uint64(3) {
-		in := "PUT /kv/once HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-		if taken, _ := writeAtOnce(t, n, in+in); taken != len(in) {
-			t.Errorf("%d bytes of two writes were taken", taken)
+		in := "PUT /kv/twice HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+		both := in + "abc" + in + "abd"
+		taken, answers := writeAtOnce(t, n, both+"GET /kv/twice HTTP/1.1\r\nHost: x\r\n\r\n"+both)
+		if taken != len(both) || bytes.Count(answers, []byte("HTTP/1.1 200 OK\r\n")) != 2 {
+			t.Errorf("%d bytes of two writes of %d B were taken, and answered %q", taken, len(both), answers)
 		}
-		v, err := n.Get(context.Background(), []byte("once"), ReadOptions{})
-		if err != nil || string(v.Value) != "abc" || v.Writes != i+1 {
-			t.Errorf("after %d writes: %+v, %v", i+1, v, err)
+		v, err := n.Get(context.Background(), []byte("twice"), ReadOptions{})
+		if err != nil || string(v.Value) != "abd" || v.Writes != 2*(i+1) {
+			t.Errorf("after %d writes: %+v, %v", 2*(i+1), v, err)
 		}
 	}
 	c := n.core.Swap(nil)

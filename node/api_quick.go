@@ -19,8 +19,8 @@ const answersMost = 256 << 10
 // answerAtOnce is the API's edge.AtOnce. It answers what most reads are, of a key that is
 // there, asked for in a way that leaves no question open: eventual ones at once, and
 // linearizable ones where it may wait for them. All of these that came together, as a
-// balancer sends them, wait for one round: it began when they all were there. A plain write
-// waits as well.
+// balancer sends them, wait for one round: it began when they all were there. Plain writes
+// wait as well.
 func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
 	var confirmed *core // brought up to date since all of in has come
 	for {

@@ -11,28 +11,38 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// flock is the usual writes that came together in a bundle. They go into the log
-// together, and one goroutine waits for all of them.
+// flock is writes that came together: the usual ones of a bundle, or the plain ones of a
+// connection. They go into the log together, and one goroutine waits for all of them.
 type flock struct {
 	n       *Node
-	encoded []byte // their commands
+	date    func() []byte // the header line of each answer
+	encoded []byte        // their commands
 	ids     []Identity
 	answer  []byte
 }
 
-func (n *Node) newFlock() edge.Flock {
+// newFlock returns one of a bundle, whose answers are dated by whoever passes them on.
+func (n *Node) newFlock() edge.Flock { return n.flock(func() []byte { return nil }) }
+
+func (n *Node) flock(date func() []byte) *flock {
 	f, ok := n.flocks.Get().(*flock)
 	if !ok {
 		f = &flock{n: n}
 	}
+	f.date = date
 	return f
 }
 
-// Take implements edge.Flock. What would be refused is left to the server.
+// Take implements edge.Flock.
 func (f *flock) Take(request []byte) bool {
 	var w Write
+	return readUsual(request, &w) && f.add(&w)
+}
+
+// add says whether there is room for a write. What would be refused is left to the server.
+func (f *flock) add(w *Write) bool {
 	var cmd kv.Command
-	if len(f.ids) >= maxEntryCommands || !readUsual(request, &w) || f.n.command(&w, &cmd) != nil {
+	if len(f.ids) >= maxEntryCommands || f.n.command(w, &cmd) != nil {
 		return false
 	}
 	size := len(f.encoded)
@@ -55,10 +65,15 @@ func (f *flock) Answer(put func([]byte)) {
 			res = &results[i]
 		}
 		done, err := f.n.decided(res, err)
-		f.answer = f.n.appendAnswer(f.answer[:0], undated, &f.ids[i], &done, err)
+		f.answer = f.appendAnswer(f.answer[:0], &f.ids[i], &done, err)
 		put(f.answer)
 	}
-	f.encoded, f.ids = f.encoded[:0], f.ids[:0]
+	f.free()
+}
+
+// free gives the flock back, with nothing in it.
+func (f *flock) free() {
+	f.encoded, f.ids, f.date = f.encoded[:0], f.ids[:0], nil
 	f.n.flocks.Put(f)
 }
 
@@ -74,17 +89,14 @@ func (f *flock) propose() (results []kv.Result, err error) {
 	return results, err
 }
 
-// undated is the date of an answer in a bundle: whoever passes it on dates it.
-func undated() []byte { return nil }
-
 // appendAnswer appends what the server would answer.
-func (n *Node) appendAnswer(b []byte, date func() []byte, id *Identity, res *Result, err error) []byte {
+func (f *flock) appendAnswer(b []byte, id *Identity, res *Result, err error) []byte {
 	if err != nil || res.Failed || res.Replayed || res.Index == 0 || res.ETag == 0 {
-		return n.appendUnusual(b, id, res, err)
+		return f.n.appendUnusual(b, id, res, err)
 	}
-	b = append(append(b, "HTTP/1.1 200 OK\r\n"...), date()...)
+	b = append(append(b, "HTTP/1.1 200 OK\r\n"...), f.date()...)
 	b = append(b, "Content-Type: "+jsonType+"\r\nContent-Length: 2\r\n"+healthcheck.HeaderNode+": "...)
-	b = append(b, n.cfg.ID...)
+	b = append(b, f.n.cfg.ID...)
 	b = strconv.AppendUint(append(b, "\r\n"+HeaderIndex+": "...), res.Index, 10)
 	b = res.ETag.append(append(b, "\r\nEtag: "...))
 	b = strconv.AppendUint(append(b, "\r\n"+HeaderWrites+": "...), res.Writes, 10)

@@ -89,17 +89,23 @@ func (d *dengine) writesOf(t harness.T, n int, value string) keyed {
 // writesAt has n writes in flight at the leader, or at what stands before it.
 func (d *dengine) writesAt(t harness.T, n int, at *harness.Process, value string) keyed {
 	t.Helper()
+	return d.writesOver(t, n, n, at, value)
+}
+
+// writesOver is writesAt over so many connections.
+func (d *dengine) writesOver(t harness.T, n, connections int, at *harness.Process, value string) keyed {
+	t.Helper()
 	next := pick(n)
-	return sending(t, n, at, value, func(out []byte) []byte {
+	return sending(t, n, connections, at, value, func(out []byte) []byte {
 		return append(append(out, "/kv/"...), writtenKey(next())...)
 	})
 }
 
-// sending has n requests in flight that put a value at a path.
-func sending(t harness.T, n int, at *harness.Process, value string, path func(out []byte) []byte) keyed {
+// sending has n requests in flight over so many connections that put a value at a path.
+func sending(t harness.T, n, connections int, at *harness.Process, value string, path func(out []byte) []byte) keyed {
 	t.Helper()
 	rest := fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n%s", len(value), value)
-	return connected(t, n, []*harness.Process{at}, 0, func(host string, out []byte) []byte {
+	return pipelined(t, n, connections, []*harness.Process{at}, 0, func(host string, out []byte) []byte {
 		return appendHead(path(append(out, "PUT "...)), host, rest)
 	})
 }

@@ -12,7 +12,10 @@ var writerCounts = [...]int{1, 16, 64, 256, 1000}
 // logStores are those that a node may have.
 var logStores = [...]string{"bolt", "wal"}
 
-const throughBalancer = "the balancer"
+const (
+	throughBalancer     = "the balancer"
+	atLeaderMultiplexed = atLeader + ", over as many connections as etcd's"
+)
 
 // patient keeps the leader where it is, whatever else the machine does.
 var patient = []string{"--heartbeat-timeout", "1s", "--election-timeout", "1s", "--lease-timeout", "1s"}
@@ -72,7 +75,10 @@ func storeWays(t harness.T, store string) []way {
 	to := func(at string, p *harness.Process) func(int) keyed {
 		return func(n int) keyed { return d.writesAt(t, n, p, value).as(writeKey(storeSystem(store), at, n)) }
 	}
-	return []way{{d, to(atLeader, d.leader)}, {balanced{d}, to(throughBalancer, d.LB)}}
+	multiplexed := func(n int) keyed {
+		return d.writesOver(t, n, min(n, clients), d.leader, value).as(writeKey(storeSystem(store), atLeaderMultiplexed, n))
+	}
+	return []way{{d, to(atLeader, d.leader)}, {balanced{d}, to(throughBalancer, d.LB)}, {d, multiplexed}}
 }
 
 // balanced is a cluster with its balancer.
@@ -89,7 +95,7 @@ func measureWriteLoad(b *bench, t harness.T) {
 	harness.AwaitPort(t, "the trivial server", addr)
 	s := trivial{p}
 	for _, n := range writerCounts {
-		load := sending(t, n, p, value, func(out []byte) []byte { return append(out, plainHealth...) })
+		load := sending(t, n, n, p, value, func(out []byte) []byte { return append(out, plainHealth...) })
 		b.measure(t, s, load.as(writeKey("the load alone", "a trivial server", n)))
 	}
 }

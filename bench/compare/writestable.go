@@ -32,6 +32,10 @@ func writePromises() (out []benchmark.Promise) {
 		}
 	}
 	for _, n := range writerCounts {
+		add("writes, "+bestStore+", over as many connections as etcd's / etcd", writeKey(storeSystem(bestStore), atLeaderMultiplexed, n),
+			writeKey("etcd", atLeader, n), benchmark.PerSecond, 0)
+	}
+	for _, n := range writerCounts {
 		add("writes, "+bestStore+" / rqlite", writeKey(storeSystem(bestStore), atLeader, n), writeKey("rqlite", atLeader, n), benchmark.PerSecond, rqliteFloors[n])
 	}
 	for _, store := range logStores {

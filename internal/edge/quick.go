@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"sync"
@@ -55,7 +56,7 @@ func (l *quickListener) Accept() (net.Conn, error) {
 		return c, nil
 	}
 	q := &quick{counted: counted, of: l}
-	q.step, q.date = q.once, q.dateLine
+	q.step, q.more, q.date = q.once, q.receiveMore, q.dateLine
 	return q, nil
 }
 
@@ -65,6 +66,7 @@ type quick struct {
 	of      *quickListener
 	between bool                  // the last request is answered, and nothing of the next one was read
 	step    func(fd uintptr) bool // once
+	more    func(fd uintptr) bool // receiveMore
 	date    func() []byte         // dateLine
 	waiting atomic.Int32          // one of notWaiting, waits, waitsToClose
 
@@ -99,7 +101,7 @@ func (q *quick) Read(p []byte) (int, error) {
 		case err != nil:
 			return 0, err
 		case q.err == nil && q.later:
-			q.err = q.replyLater(p)
+			q.err = q.replyAll(p)
 		case q.err == nil && len(q.rest) > 0:
 			q.err = q.write(q.rest)
 		}
@@ -153,7 +155,45 @@ func (q *quick) reply(fd uintptr, came []byte) {
 	}
 }
 
-// replyLater waits for the answer to what p begins with, and leaves the rest there. A
+// replyAll is replyLater, and again as long as there is more to answer: p may hold a part
+// of what a client pipelines, and end within a request. The server would answer that, and
+// all behind it, one by one. What has not come is not waited for: that has a deadline of
+// the server's.
+func (q *quick) replyAll(p []byte) error {
+	for q.later {
+		if err := q.replyLater(p); err != nil || q.n == 0 {
+			return err
+		}
+		q.in, q.later = p, false
+		err := q.Raw().Read(q.more)
+		q.in = nil
+		if err = cmp.Or(err, q.err); err != nil {
+			return err
+		}
+		if len(q.rest) > 0 {
+			if err := q.write(q.rest); err != nil {
+				return err
+			}
+			q.rest = q.rest[:0]
+		}
+	}
+	return nil
+}
+
+// receiveMore puts what is there behind what is left in q.in, and answers what it can.
+// The server meets an end, or an error, again.
+func (q *quick) receiveMore(fd uintptr) (done bool) {
+	came := q.in[:q.n]
+	if room := q.in[q.n:]; len(room) > 0 {
+		if n, err := sock.Receive(fd, room); err == nil {
+			came = q.in[:q.n+n]
+		}
+	}
+	q.reply(fd, came)
+	return true
+}
+
+// replyLater waits for the answers to what p begins with, and leaves the rest there. A
 // server that shuts down takes the connection for an idle one: it is closed behind the
 // answer.
 func (q *quick) replyLater(p []byte) error {

@@ -267,8 +267,7 @@ func TestQuickShutsDown(t *testing.T) {
 	}
 }
 
-// An answer that is waited for keeps its place, and leaves to the server what comes
-// behind it.
+// An answer that is waited for keeps its place before what comes behind it.
 func TestQuickWaits(t *testing.T) {
 	t.Parallel()
 	s := startQuick(t, edge.DefaultLimits())
@@ -279,8 +278,14 @@ func TestQuickWaits(t *testing.T) {
 		s.let <- "at last"
 		k.want("at last")
 		switch behind {
-		case quickGet, waitGet, slowGet:
-			k.want("served " + strings.Fields(behind)[1] + " ")
+		case quickGet:
+			k.want("quick")
+		case waitGet:
+			<-s.waits
+			s.let <- "once more"
+			k.want("once more")
+		case slowGet:
+			k.want("served /slow ")
 		case quickGet[:9]:
 			k.send(quickGet[9:])
 			k.want("served /quick ")
@@ -293,6 +298,28 @@ func TestQuickWaits(t *testing.T) {
 	big := strings.Repeat("b", bigBytes)
 	s.let <- big
 	k.want(big)
+}
+
+// A read that ends within a request is no reason to leave it, and what comes behind it, to
+// the server: what is there is read first.
+func TestQuickWaitsForMoreThanARead(t *testing.T) {
+	t.Parallel()
+	l := edge.DefaultLimits()
+	l.HeaderBytes = 4*len(waitGet) + 9
+	s := startQuick(t, l)
+	k := s.talk(t)
+	const many = 50
+	k.send(strings.Repeat(waitGet, many) + slowGet)
+	for i := range many {
+		select {
+		case <-s.waits:
+		case <-time.After(harness.Patience):
+			t.Fatalf("the server has the %dth", i+1)
+		}
+		s.let <- strconv.Itoa(i)
+		k.want(strconv.Itoa(i))
+	}
+	k.want("served /slow ")
 }
 
 // A server that shuts down answers what is waited for, and closes the connection then.
