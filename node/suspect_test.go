@@ -34,29 +34,43 @@ func watched(t *testing.T, n int, tune ...func(*node.Config)) (*cluster, [][]*re
 
 // unmoved watches a cluster in which nobody may call an election for a crash, and
 // the leader stays.
-func (c *cluster) unmoved(l, suspicions int) {
+func (c *cluster) unmoved(l int) {
 	c.t.Helper()
 	term := c.nodes[l].Report().Term
 	never(c.t, time.Second, "another leader or term", func() bool {
 		r := c.nodes[l].Report()
 		return r.Leader.ID != c.configs[l].ID || r.Term != term
 	})
-	c.detected(suspicions, 0)
+	c.elections(0)
 }
 
-// detected checks what the nodes have counted: no more suspicions than these, and
-// so many elections.
-func (c *cluster) detected(suspicions, elections int) {
-	c.t.Helper()
-	var s, e int
+// counts returns how often the nodes suspected a leader, and how many elections
+// they called for it.
+func (c *cluster) counts() (suspicions, elections int) {
 	for _, n := range c.nodes {
 		if n != nil {
 			a, b := n.CrashCounts()
-			s, e = s+a, e+b
+			suspicions, elections = suspicions+a, elections+b
 		}
 	}
-	if s > suspicions || e != elections {
-		c.t.Errorf("%d suspicions and %d elections for a crash, want at most %d and %d", s, e, suspicions, elections)
+	return suspicions, elections
+}
+
+// unsuspected checks that no node suspects, or has suspected, a leader.
+func (c *cluster) unsuspected() {
+	c.t.Helper()
+	if s, e := c.counts(); s != 0 || e != 0 {
+		c.t.Errorf("%d suspicions and %d elections, and nothing has crashed", s, e)
+	}
+}
+
+// elections checks how many the nodes have called for a crash. How often they
+// suspected the leader has no limit: what is left of its appends may be handled
+// late on a busy machine, and then a suspicion falls and comes again.
+func (c *cluster) elections(want int) {
+	c.t.Helper()
+	if s, e := c.counts(); e != want {
+		c.t.Errorf("%d elections after %d suspicions, want %d", e, s, want)
 	}
 }
 
@@ -102,7 +116,8 @@ func TestCutWatchIsNoCrash(t *testing.T) {
 		}
 		return nil
 	})
-	c.unmoved(l, 0)
+	c.unmoved(l)
+	c.unsuspected()
 }
 
 // Lost packets end no connection and refuse no port, whoever resets the watch.
@@ -121,7 +136,7 @@ func TestDroppedPacketsAreNoCrash(t *testing.T) {
 				}
 			}
 			c.succeeded(l, term, "an election by the heartbeat timeout")
-			c.detected(0, 0)
+			c.unsuspected()
 		})
 	}
 }
@@ -134,7 +149,8 @@ func TestLeaderRefusedToOneFollower(t *testing.T) {
 		f := c.others(l)[0]
 		relays[f][l].refuse()
 		relays[f][l].cut("RCW")
-		c.unmoved(l, 0)
+		c.unmoved(l)
+		c.unsuspected()
 	})
 	t.Run("appends stop", func(t *testing.T) {
 		t.Parallel()
@@ -150,7 +166,7 @@ func TestLeaderRefusedToOneFollower(t *testing.T) {
 			}
 			return nil
 		})
-		c.unmoved(l, 1<<20)
+		c.unmoved(l)
 	})
 }
 
@@ -164,7 +180,8 @@ func TestAppendsSayThatTheLeaderLives(t *testing.T) {
 	for _, f := range c.others(l) {
 		relays[f][l].cut("RCW")
 	}
-	c.unmoved(l, 0)
+	c.unmoved(l)
+	c.unsuspected()
 }
 
 // crashed has all connections to and from a node end and its port refuse, as when
@@ -197,7 +214,7 @@ func TestCrashIsDetected(t *testing.T) {
 			if next := c.succeeded(l, term, "the next leader"); next != term+1 {
 				t.Errorf("it leads in term %d, after %d", next, term)
 			}
-			c.detected(n, 1)
+			c.elections(1)
 		})
 	}
 }
@@ -226,7 +243,7 @@ func TestFailedLeaderIsReplaced(t *testing.T) {
 	if next := c.succeeded(l, term, "the next leader"); next != term+1 {
 		t.Errorf("it leads in term %d, after %d", next, term)
 	}
-	c.detected(3, 1)
+	c.elections(1)
 	runtime.KeepAlive(failed) // else the garbage collector may close what it has left open
 }
 
@@ -259,7 +276,7 @@ func TestStrangerOnTheLeadersPort(t *testing.T) {
 		relays[l][f].cut("RCW")
 	}
 	c.succeeded(l, term, "an election by the heartbeat timeout")
-	c.detected(0, 0)
+	c.unsuspected()
 }
 
 // Whoever has no vote neither suspects nor is asked.
@@ -286,7 +303,7 @@ func TestLearnerDoesNotSuspect(t *testing.T) {
 		}
 		return fmt.Errorf("none yet")
 	})
-	c.detected(3, 1)
+	c.elections(1)
 	if s, _ := c.nodes[f].CrashCounts(); s != 0 {
 		t.Errorf("the learner suspected its leader")
 	}
@@ -318,7 +335,7 @@ func TestCrashDetectionOff(t *testing.T) {
 	term := c.nodes[l].Report().Term
 	c.crashed(relays, l)
 	c.succeeded(l, term, "an election by the heartbeat timeout")
-	c.detected(0, 0)
+	c.unsuspected()
 	if _, _, why := c.nodes[l].Opinion(c.configs[c.others(l)[0]].ID, "n1", term); !strings.Contains(why, "no part") {
 		t.Errorf("a suspicion is answered with %q", why)
 	}
