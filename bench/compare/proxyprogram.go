@@ -2,7 +2,6 @@ package main
 
 import (
 	_ "embed"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +40,7 @@ type proxy struct {
 // The names of proxies, which are those of their Debian packages but for ours.
 const (
 	ours      = "dengine"
-	asShipped = "dengine as shipped"
+	noWorkers = "dengine without workers"
 	haproxy   = "haproxy"
 	nginx     = "nginx"
 	caddy     = "caddy"
@@ -56,18 +55,13 @@ var nginxConfig string
 //go:embed proxyconf/Caddyfile
 var caddyConfig string
 
-// proxies are all that are compared, ours first. Of servers that are no nodes ours must
-// be told that they may share connections, as HAProxy must with http-reuse always; for
-// reads it stands there as it is shipped too.
+// proxies are all that are compared, ours as it is shipped first. In front of plain servers
+// it stands there without its workers too: what they bring.
 func (w workload) proxies() []proxy {
 	if w.at == threeNodes {
 		return append([]proxy{balancer(ours)}, rivals()...)
 	}
-	out := append([]proxy{balancer(ours, "--share-reads", "any")}, rivals()...)
-	if w.method == http.MethodGet {
-		out = append(out, balancer(asShipped))
-	}
-	return out
+	return append([]proxy{balancer(ours), balancer(noWorkers, "--workers", "0")}, rivals()...)
 }
 
 // rivals are made by others. Where one of them must be told what it cannot find out

@@ -67,7 +67,7 @@ func proxyPromises() (out []benchmark.Promise) {
 		out = append(out, p)
 	}
 	for _, w := range workloads() {
-		for _, name := range []string{ours, asShipped} {
+		for _, name := range []string{ours, noWorkers} {
 			for _, r := range rivals() {
 				for _, n := range proxyConnections {
 					add(w, name, r, benchmark.PerSecond, n)

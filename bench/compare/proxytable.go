@@ -14,7 +14,7 @@ func proxyTables(r benchmark.Result) string {
 			out += "\n" + title + "\n\n" + table
 		}
 	}
-	for _, name := range []string{ours, asShipped} {
+	for _, name := range []string{ours, noWorkers} {
 		for _, rival := range rivals() {
 			add("**"+name+" / "+rival.people+"** at so many connections: requests/s (and the proxy's CPU time for a request).", matrix(r, name, rival))
 		}
@@ -88,7 +88,7 @@ func matrix(r benchmark.Result, name string, rival proxy) string {
 // figures are the medians of each proxy, side by side, under the keys that key makes;
 // empty where nothing was found.
 func figures(r benchmark.Result, key func(w workload, system string, connections int) benchmark.Key) string {
-	systems := []string{ours, asShipped}
+	systems := []string{ours, noWorkers}
 	for _, p := range rivals() {
 		systems = append(systems, p.name)
 	}
