@@ -58,21 +58,22 @@ func passing(err error) bool {
 // admit gives a connection to the newest server, or refuses it.
 func (f *front) admit(c net.Conn) {
 	for {
+		v := f.newVisit(c, newGuest(c))
 		f.mu.Lock()
 		g, full := f.current, f.open.Load() >= int64(f.limits.Conns)
 		if !full {
-			f.conns[c] = &guest{}
+			f.guests[v.guest] = struct{}{}
 			f.open.Add(1)
 		}
 		f.mu.Unlock()
 		if full {
-			f.reject(c)
+			f.reject(v.Conn)
 			return
 		}
-		if g.ln.give(c) {
+		if g.ln.give(v) {
 			return
 		}
-		f.forget(c)
+		f.forget(v)
 		f.mu.Lock()
 		replaced := f.current != g
 		f.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
@@ -218,4 +219,57 @@ func (a *answer) copyTo(resp *fasthttp.Response, c changes) {
 	if c.unknown {
 		h.Set(headerOutcome, outcomeUnknown)
 	}
+}
+
+// appendTo appends the whole answer as the client of a plain request gets it: copyTo for
+// a worker, which needs no server to write it. last closes the connection behind it. date
+// is a whole header line.
+func (a *answer) appendTo(dst, body []byte, last bool, date []byte) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(a.status), 10)
+	dst = append(dst, ' ')
+	if len(a.reason) > 0 {
+		dst = append(dst, a.reason...)
+	} else {
+		dst = append(dst, fasthttp.StatusMessage(a.status)...)
+	}
+	dst = append(dst, "\r\n"...)
+	told := false
+	s := fieldScanner{rest: a.fields, again: true}
+	for s.next() {
+		switch s.name[0] | 0x20 {
+		case 'c':
+			switch { // where there is no body the length tells how long it would have been
+			case s.is("content-length") && (a.status != fasthttp.StatusNotModified || told), s.is("connection"):
+				continue
+			}
+			told = told || s.is("content-length")
+		case 'd':
+			if s.is("date") { // it is the balancer's own
+				continue
+			}
+		case 'k', 'p', 't', 'u':
+			if hopByHop(s.name) {
+				continue
+			}
+		}
+		if len(a.conn.named) > 0 && a.conn.names(s.name) {
+			continue
+		}
+		dst = append(dst, s.name...)
+		dst = append(dst, ':', ' ')
+		dst = append(dst, s.value...)
+		dst = append(dst, '\r', '\n')
+	}
+	dst = append(dst, date...)
+	if a.status != fasthttp.StatusNotModified && a.status != fasthttp.StatusNoContent {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(body)), 10)
+		dst = append(dst, '\r', '\n')
+	}
+	if last {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	dst = append(dst, '\r', '\n')
+	return append(dst, body...)
 }

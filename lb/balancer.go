@@ -37,6 +37,8 @@ type Balancer struct {
 	doubts    atomic.Uint64 // writes that came into doubt
 	replays   atomic.Uint64 // sendings of writes in doubt
 	sessions  *sessions
+	workers   *workers
+	clock     edge.DateClock
 
 	ctx     context.Context // ends watchers and dials
 	cancel  context.CancelFunc
@@ -83,9 +85,14 @@ func New(cfg Config, log *zap.Logger) (*Balancer, error) {
 	b.streams.New = func() any { return new(bodyStream) }
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.set.Store(&settings{cfg: cfg, routes: newRoutes(cfg), access: access})
+	if b.workers, err = newWorkers(b, cfg.Workers, log.Named("workers")); err != nil {
+		access.closeUnless(nil)
+		return nil, errors.Join(err, ln.Close(), adminLn.Close())
+	}
 	b.registry = newRegistry(b.ctx, cfg, log.Named("backends"))
+	b.registry.recall = b.workers.recall
 	b.sessions = newSessions(b.registry, &b.set, log.Named("session"))
-	b.front = newFront(ln, cfg.Limits, log.Named("front"), b.stats, b.serve)
+	b.front = newFront(ln, cfg.Limits, log.Named("front"), b.stats, b.workers, b.serve)
 	b.admin = edge.NewServer(adminLimits(), log.Named("admin"), b.serveAdmin, nil)
 	return b, nil
 }
@@ -105,6 +112,7 @@ func (b *Balancer) Close() error {
 	err := b.front.ln.Close()
 	_ = b.front.current.ln.Close()
 	b.front.serving.Wait()
+	b.workers.close()
 	b.set.Load().access.closeUnless(nil)
 	return errors.Join(err, b.adminLn.Close())
 }
@@ -130,6 +138,7 @@ func (b *Balancer) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(b.sweep)
+	b.workers.start()
 	drained := make(chan struct{})
 	wg.Go(func() {
 		defer close(drained)
@@ -163,6 +172,7 @@ func (b *Balancer) Run(ctx context.Context) error {
 	_ = b.admin.ShutdownWithContext(last)
 	_ = b.adminLn.Close() // a server that has not begun to serve yet would not know
 	b.cancel()
+	b.workers.close()
 	b.registry.wait()
 	wg.Wait()
 	b.front.serving.Wait()
@@ -196,6 +206,8 @@ func (b *Balancer) Reload(cfg Config) error {
 		return fmt.Errorf("reload: listen cannot change from %q to %q: start the balancer again", old.cfg.Listen, cfg.Listen)
 	case cfg.Admin != old.cfg.Admin:
 		return fmt.Errorf("reload: admin cannot change from %q to %q: start the balancer again", old.cfg.Admin, cfg.Admin)
+	case cfg.Workers != old.cfg.Workers:
+		return fmt.Errorf("reload: workers cannot change from %d to %d: start the balancer again", old.cfg.Workers, cfg.Workers)
 	}
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("reload: %w", err)

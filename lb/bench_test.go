@@ -22,6 +22,16 @@ func BenchmarkProxyGet(b *testing.B) {
 	benchmarkProxy(b, benched{request: shortGet})
 }
 
+// BenchmarkServerGet is the same where no worker takes the connection over.
+func BenchmarkServerGet(b *testing.B) {
+	benchmarkProxy(b, benched{server: true, request: shortGet})
+}
+
+// BenchmarkServerPut is the same for a short write.
+func BenchmarkServerPut(b *testing.B) {
+	benchmarkProxy(b, benched{server: true, request: shortPut})
+}
+
 // BenchmarkProxyGetOwnWrites is the same for one that must see what was written.
 func BenchmarkProxyGetOwnWrites(b *testing.B) {
 	benchmarkProxy(b, benched{ownWrites: true, before: shortPut, request: shortGet})
@@ -48,8 +58,8 @@ func BenchmarkProxyGetShared(b *testing.B) {
 }
 
 // In steady state a request allocates nothing, with the access log off; but for 24
-// bytes of the server's own where there was a body, to see that it was read to its
-// end (fasthttp v1.77.0, requestStream.discard).
+// bytes of the server's own, where that and no worker answers, for a body, to see that
+// it was read to its end (fasthttp v1.77.0, requestStream.discard).
 func TestRequestsAllocateNothing(t *testing.T) {
 	if harness.Race {
 		t.Skip("with the race detector pools drop some of what they are given")
@@ -59,7 +69,8 @@ func TestRequestsAllocateNothing(t *testing.T) {
 		most  int64
 	}{
 		"GET": {BenchmarkProxyGet, 0}, "GET of own writes": {BenchmarkProxyGetOwnWrites, 0}, "GET, shared": {BenchmarkProxyGetShared, 0},
-		"PUT": {BenchmarkProxyPut, 1}, "PUT, numbered": {BenchmarkProxyPutNumbered, 1}, "PUT, in a bundle": {BenchmarkProxyPutBundled, 1},
+		"GET, by the server": {BenchmarkServerGet, 0}, "PUT": {BenchmarkProxyPut, 0}, "PUT, by the server": {BenchmarkServerPut, 1},
+		"PUT, numbered": {BenchmarkProxyPutNumbered, 1}, "PUT, in a bundle": {BenchmarkProxyPutBundled, 1},
 	} {
 		r := testing.Benchmark(c.bench)
 		if r.N == 0 {
@@ -78,6 +89,7 @@ const (
 
 // benched is a request and what it goes through.
 type benched struct {
+	server    bool   // there are no workers
 	numbered  bool   // the backend keeps identities
 	ownWrites bool   // reads see them
 	shared    bool   // reads share connections
@@ -132,6 +144,9 @@ func benchmarkProxy(b *testing.B, what benched) {
 		cfg.Backends[0].HTTP = addr
 	}
 	cfg.ReadYourWrites = what.ownWrites
+	if what.server {
+		cfg.Workers = 0
+	}
 	cfg.AccessLog = lb.AccessLogOff
 	cfg.Checks.Interval = time.Hour // what checks allocate is no request's, and the slower the machine the more of it is to each
 	if what.shared || what.bundled {
@@ -172,6 +187,10 @@ func benchmarkProxy(b *testing.B, what benched) {
 	}
 	if what.bundled && p.Bundled() == 0 {
 		b.Fatal("no write shared a connection")
+	}
+	takes := !what.server && !what.numbered && !what.shared && !what.bundled
+	if answered, _ := p.Worked(); takes && answered == 0 {
+		b.Fatal("workers answered nothing")
 	}
 	b.ReportAllocs()
 	for b.Loop() {

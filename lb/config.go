@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
@@ -34,9 +35,6 @@ const (
 	ShareNever SharePolicy = "never"
 	// ShareNodes shares while all backends are dengine nodes.
 	ShareNodes SharePolicy = "nodes"
-	// ShareAny shares with every service. Only for one that frames its answers rightly
-	// whatever it is asked: that takes several requests in a row on one connection.
-	ShareAny SharePolicy = "any"
 )
 
 // Access log targets that are not a file's path.
@@ -61,6 +59,10 @@ type Config struct {
 	// Limits on clients. BodyTimeout is for a body that is read whole, and for
 	// each pause in one that streams.
 	Limits edge.Limits
+
+	// Workers is how many goroutines answer plain requests, each many of them; the best
+	// is one for each processor. Zero: every request has a goroutine of its own.
+	Workers int
 
 	ReadMethods []string // methods that are reads: may go to any ready backend, may be repeated
 	// ReadPaths are further reads, each "METHOD /path", compared byte for byte, without
@@ -110,7 +112,7 @@ type Config struct {
 	// makes those behind wait for those before them. Where nodes may share, short
 	// numbered writes do too: each has an answer of its own there, in any order.
 	ShareReads SharePolicy
-	shareHard  bool // for tests: as soon as there is a connection to share, and without a pause after one ended
+	shareHard  bool // for tests: with every service, as soon as there is a connection to share, and without a pause after one ended
 
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 
@@ -140,6 +142,7 @@ func DefaultConfig() Config {
 		Discover:            true,
 		Checks:              healthcheck.DefaultChecks(),
 		Limits:              limits,
+		Workers:             runtime.GOMAXPROCS(0),
 		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
 		WritePolicy:         WriteLeader,
 		Identities:          true,

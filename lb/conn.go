@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge/sock"
@@ -19,8 +20,9 @@ var errStale = errors.New("the backend closed the connection while it was idle")
 type upstream struct {
 	*sock.Conn
 	r     *bufio.Reader
-	wrote bool // a byte of the request now on it may have left
-	used  bool // it has served a request before
+	ahead []byte // what a worker has received of the answer comes first
+	wrote bool   // a byte of the request now on it may have left
+	used  bool   // it has served a request before
 	idle  time.Time
 
 	// breakable: the write on it is broken off when another backend takes the
@@ -42,6 +44,9 @@ func newUpstream(c net.Conn, bufferSize int) *upstream {
 	u.trade.step = u.trade.once
 	return u
 }
+
+// attach makes c the connection, after a worker has had it.
+func (u *upstream) attach(c net.Conn) { u.Conn = sock.New(c) }
 
 // Write sends p. Where the kernel took none of it, none of it has left.
 func (u *upstream) Write(p []byte) (int, error) {
@@ -73,7 +78,7 @@ func (u *upstream) fresh() bool {
 // from one that has left, and HTTP gives it no reason to do so. Peeking at the
 // data would be blind behind pipelined bytes.
 func clientLeft(c net.Conn) bool {
-	p, ok := c.(*sock.Conn)
+	p, ok := c.(interface{ Raw() syscall.RawConn })
 	if !ok || p.Raw() == nil {
 		return false
 	}

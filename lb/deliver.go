@@ -10,7 +10,7 @@ import (
 // deliver makes the answer on x.conn the client's. An error means that it broke
 // before the client was given any of it; ctx.Response is as new then.
 func (b *Balancer) deliver(x *exchange) error {
-	b.noteIndex(x)
+	b.noteIndex(x.set, x.backend, x.class, &x.ans)
 	u, be := x.conn, x.backend
 	resp := &x.ctx.Response
 	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.session != nil, unknown: x.doubt})

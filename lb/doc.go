@@ -19,6 +19,10 @@
 //     clients' own writes; calloff.go lets reads leave a node that lost its leader.
 //   - proxy.go serves a client's request: it picks, sends, decides, holds.
 //   - front.go accepts clients, admin.go answers operators.
+//   - workers.go answers plain requests (plain.go) without a goroutine for each:
+//     guest.go moves a client's connection between the server and a worker, where
+//     it has a seat (seat.go), and lend.go lends the worker connections to backends
+//     (link.go). What a worker cannot finish is handed back (handed.go).
 //
 // Backends are known only as HTTP addresses. Whether they are dengine nodes or
 // any other HTTP service is a matter of Config.Checks.

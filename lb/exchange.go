@@ -52,6 +52,7 @@ type exchange struct {
 	holds    int
 	began    time.Time // the last attempt
 	answers  uint64    // that the backend of a read had given before
+	handed   *handed   // the attempt that a worker began; nil: there is none
 	// strained: the last attempt broke, or timed out, after it was sent.
 	strained bool
 	minIndex uint64 // that a read asks for; 0: none
@@ -98,7 +99,11 @@ func (x *exchange) reset() {
 func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.Time, newConn bool) (a attempt) {
 	x.attempts++
 	x.backend, x.err, x.whole = be, nil, false
-	be.requests.Add(1)
+	h := x.handed
+	x.handed = nil
+	if h == nil {
+		be.requests.Add(1) // else the worker did
+	}
 	busy := be.lanes.busy.Add(1)
 	defer func() {
 		be.lanes.busy.Add(-1)
@@ -106,6 +111,9 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 			be.errors.Add(1)
 		}
 	}()
+	if h != nil {
+		return x.resume(g, h, by)
+	}
 	x.endLong()
 	if (x.stream != nil || x.hw.upgrade != nil) && !x.beginLong(be) {
 		x.err = errLongBusy
@@ -162,6 +170,11 @@ func (x *exchange) exchange(g *registry, u *upstream, by time.Time) attempt {
 	if err != nil && !u.wrote {
 		return x.broke(err)
 	}
+	return x.receive(g, u, by, err)
+}
+
+// receive waits for the head of the answer. err is that of sending the request.
+func (x *exchange) receive(g *registry, u *upstream, by time.Time, err error) attempt {
 	// A backend may answer without reading all of the body: what it said is
 	// still there to be read, and must be there by now.
 	switch {

@@ -6,7 +6,7 @@ import "net"
 func (b *Balancer) Admit(c net.Conn) { b.front.admit(c) }
 
 // ShareHard makes reads share connections wherever they can.
-func ShareHard(cfg *Config) { cfg.ShareReads, cfg.shareHard = ShareAny, true }
+func ShareHard(cfg *Config) { cfg.ShareReads, cfg.shareHard = ShareNodes, true }
 
 // Bundled are how many writes were answered in bundles.
 func (b *Balancer) Bundled() (answered uint64) {
@@ -23,4 +23,19 @@ func (b *Balancer) Rides() (answered, left uint64) {
 		left += be.lanes.left.Load()
 	}
 	return answered, left
+}
+
+// Worked are how many requests workers answered, and how many connections they gave back.
+func (b *Balancer) Worked() (answered, returned uint64) {
+	return b.workers.answered.Load(), b.workers.returned.Load()
+}
+
+// Attempts are how many requests were sent to a backend.
+func (b *Balancer) Attempts(addr string) uint64 {
+	for _, be := range b.registry.all() {
+		if be.HTTP == addr {
+			return be.requests.Load()
+		}
+	}
+	return 0
 }

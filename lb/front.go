@@ -29,30 +29,28 @@ type front struct {
 	open    atomic.Int64  // clients' connections
 	stopped chan struct{} // closed when no more are accepted
 
+	workers *workers // it may have none
+
 	mu      sync.Mutex
 	limits  edge.Limits
 	current *generation
 	older   []*generation
-	conns   map[net.Conn]*guest
+	guests  map[*guest]struct{}
 	serving sync.WaitGroup // generations and refused connections
+	visits  sync.WaitGroup // of guests that workers sent back
 	linger  chan struct{}
 	closing bool // no more generations
 }
 
-// guest is a client's connection.
-type guest struct {
-	used   bool   // a request has come
-	giveUp func() // gives back what a takeover of the connection holds; nil: none is due
-}
-
 // generation is one server and the listener that feeds it.
 type generation struct {
-	srv *fasthttp.Server
-	ln  *feed
+	srv    *fasthttp.Server
+	ln     *feed
+	visits int // of guests that workers sent back; the front's lock guards it
 }
 
-func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, handle fasthttp.RequestHandler) *front {
-	f := &front{ln: ln, log: log, handle: handle, stats: st, limits: l, conns: make(map[net.Conn]*guest), stopped: make(chan struct{}), linger: make(chan struct{}, lingering)}
+func newFront(ln net.Listener, l edge.Limits, log *zap.Logger, st *stats, ws *workers, handle fasthttp.RequestHandler) *front {
+	f := &front{ln: ln, log: log, handle: handle, stats: st, workers: ws, limits: l, guests: make(map[*guest]struct{}), stopped: make(chan struct{}), linger: make(chan struct{}, lingering)}
 	f.current = f.newGeneration(l)
 	return f
 }
@@ -82,11 +80,7 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 		}
 		return cfg
 	}
-	srv.ConnState = func(c net.Conn, s fasthttp.ConnState) {
-		if s == fasthttp.StateClosed { // a hijacked one is forgotten by its handler
-			f.forget(c)
-		}
-	}
+	srv.ConnState = f.visitState
 	g := &generation{srv: srv, ln: newFeed(f.ln.Addr())}
 	f.serving.Go(func() {
 		if err := srv.Serve(g.ln); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -94,44 +88,6 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 		}
 	})
 	return g
-}
-
-// use notes that a request has come over a connection.
-func (f *front) use(c net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if g := f.conns[c]; g != nil {
-		g.used = true
-	}
-}
-
-// forget counts a client's connection out, once.
-func (f *front) forget(c net.Conn) {
-	f.mu.Lock()
-	g := f.conns[c]
-	delete(f.conns, c)
-	f.mu.Unlock()
-	if g == nil {
-		return
-	}
-	f.open.Add(-1)
-	if g.giveUp != nil {
-		g.giveUp()
-	}
-}
-
-// takeOver says what to give back once the connection is forgotten. The server
-// may close it without ever calling the handler that was to take it over.
-func (f *front) takeOver(c net.Conn, giveUp func()) {
-	f.mu.Lock()
-	g := f.conns[c]
-	if g != nil {
-		g.giveUp = giveUp
-	}
-	f.mu.Unlock()
-	if g == nil {
-		giveUp()
-	}
 }
 
 // reload puts new limits in force for new connections.
@@ -146,7 +102,7 @@ func (f *front) reload(l edge.Limits) {
 	}
 	var busy []*generation
 	for _, g := range append(f.older, f.current) {
-		if g != f.current && g.srv.GetOpenConnectionsCount() <= 0 {
+		if g != f.current && g.visits == 0 && g.srv.GetOpenConnectionsCount() <= 0 {
 			_ = g.ln.Close()
 			continue
 		}
@@ -180,17 +136,8 @@ func (f *front) shutdown(ctx context.Context) error {
 			errs[i] = g.srv.ShutdownWithContext(ctx)
 		})
 	}
+	wg.Go(f.workers.drain)
 	wg.Wait()
+	f.visits.Wait()
 	return errors.Join(errs...)
-}
-
-// cut closes the connections of clients that which picks.
-func (f *front) cut(which func(used bool) bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for c, g := range f.conns {
-		if which(g.used) {
-			_ = c.Close()
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -79,7 +80,60 @@ func (a *arrivals) take() ([]fuzzkit.Request, []string) {
 // one that the standard library's parser finds in those bytes, in their order, and
 // with nothing in it that is the balancer's to say; and the client gets answers.
 func FuzzForward(f *testing.F) {
+	fuzzForward(f, func(*arrivals) sender { return sendToServer })
+}
+
+// The same holds of a connection that a worker has.
+func FuzzForwardByWorkers(f *testing.F) {
+	fuzzForward(f, func(got *arrivals) sender { return senderToWorkers(func() { got.take() }) })
+}
+
+// sender sends bytes to a balancer, and returns what waits for the end of the connection
+// and returns all that came back.
+type sender func(t testing.TB, p *proxy, in []byte) (answered func(testing.TB) []byte)
+
+func sendToServer(_ testing.TB, p *proxy, in []byte) func(testing.TB) []byte {
+	conn := fuzzkit.NewConn(in)
+	p.Admit(conn)
+	return conn.Answered
+}
+
+// senderToWorkers sends them over connections that workers have. there is called once
+// that is so, and nothing was sent yet. Each connection is from another address: each of
+// these has ports of its own, which rest for a minute.
+func senderToWorkers(there func()) sender {
+	var dialed atomic.Uint32
+	return func(t testing.TB, p *proxy, in []byte) func(testing.TB) []byte {
+		n := dialed.Add(1)
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(n>>8), byte(n))}}
+		c, err := from.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetDeadline(time.Now().Add(deadline)); err != nil {
+			t.Fatal(err)
+		}
+		toWorker(t, c)
+		there()
+		write(t, c, string(in))
+		_ = c.(*net.TCPConn).CloseWrite()
+		return func(t testing.TB) []byte {
+			defer c.Close()
+			out, err := io.ReadAll(c) // a reset behind an answer is fine
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%q: the connection never ends, after %q", in, out)
+			}
+			return out
+		}
+	}
+}
+
+// fuzzForward checks what becomes of bytes that a sender sends.
+func fuzzForward(f *testing.F, with func(*arrivals) sender) {
+	f.Helper()
 	for _, in := range []string{
+		"GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nIdempotency-Key: 1\r\n\r\nabcGET /c HTTP/1.1\r\nHost: x:80\r\nConnection: keep-alive\r\n\r\n",
+		"DELETE /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.9\r\nKeep-Alive: 1\r\n\r\n",
 		"GET /kv/a?b=c HTTP/1.1\r\nHost: x\r\nConnection: close, X-Own\r\nX-Own: 1\r\nDengine-Min-Index: 0000000000000000000000000007\r\n\r\n",
 		"PUT /kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -97,11 +151,9 @@ func FuzzForward(f *testing.F) {
 		f.Add([]byte(in))
 	}
 	got := new(arrivals)
-	p := fuzzed(f, got.serve)
+	p, send := fuzzed(f, got.serve), with(got)
 	f.Fuzz(func(t *testing.T, in []byte) {
-		conn := fuzzkit.NewConn(in)
-		p.Admit(conn)
-		out := conn.Answered(t)
+		out := send(t, p, in)(t)
 		requests, problems := got.take()
 		for _, why := range problems {
 			t.Errorf("%q: the backend got %s", in, why)
@@ -169,7 +221,7 @@ func improper(h http.Header) string {
 	switch {
 	case len(h["Connection"]) > 1 || h.Get("Connection") != "" && !upgrade, upgrade != (h.Get("Upgrade") != ""):
 		return "headers of another hop"
-	case len(h["X-Forwarded-For"]) != 1 || h.Get("X-Forwarded-For") != "127.0.0.1":
+	case len(h["X-Forwarded-For"]) != 1 || !strings.HasPrefix(h.Get("X-Forwarded-For"), "127."): // clients are here
 		return "a forged address"
 	}
 	return ""
@@ -179,6 +231,16 @@ func improper(h http.Header) string {
 // and one that it takes for whole is the one that the standard library's parser
 // finds in those bytes, unless it is the balancer's own.
 func FuzzAnswer(f *testing.F) {
+	fuzzAnswer(f, sendToServer)
+}
+
+// The same holds of an answer that comes to a worker.
+func FuzzAnswerByWorkers(f *testing.F) {
+	fuzzAnswer(f, senderToWorkers(func() {}))
+}
+
+func fuzzAnswer(f *testing.F, send sender) {
+	f.Helper()
 	for method, answer := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nA: b\r\n\r\n",
@@ -193,17 +255,28 @@ func FuzzAnswer(f *testing.F) {
 	}
 	var answer atomic.Pointer[[]byte]
 	p := fuzzed(f, func(c net.Conn, r *bufio.Reader) {
-		if _, err := fuzzkit.ReadRequest(r); err == nil {
+		for {
+			q, err := fuzzkit.ReadRequest(r)
+			switch {
+			case err != nil:
+				return
+			case q.Target != "/x": // that comes before, and brings the connection to a worker
+				_, _ = io.WriteString(c, okAnswer)
+				continue
+			}
 			_, _ = c.Write(*answer.Load())
+			return
 		}
 	})
 	methods := []string{http.MethodGet, http.MethodPut, http.MethodHead}
 	f.Fuzz(func(t *testing.T, which byte, in []byte) {
 		answer.Store(&in)
 		method := methods[int(which)%len(methods)]
-		conn := fuzzkit.NewConn([]byte(method + " /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na"))
-		p.Admit(conn)
-		checkAnswer(t, method, in, conn.Answered(t))
+		request := method + " /x HTTP/1.1\r\nHost: x\r\n\r\n"
+		if method == http.MethodPut {
+			request = method + " /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na"
+		}
+		checkAnswer(t, method, in, send(t, p, []byte(request))(t))
 	})
 }
 

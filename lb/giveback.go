@@ -14,11 +14,12 @@ func (p *pool) end(u *upstream) {
 // put gives a connection back that can serve again.
 func (p *pool) put(u *upstream) {
 	u.used = true
+	rest := u.r.Buffered() + len(u.ahead) // would be taken for the next answer
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u.breakable.Store(false) // under the lock: breakOff must not break the next request
 	switch {
-	case p.closed || p.open > p.limits.open || u.broken:
+	case p.closed || p.open > p.limits.open || u.broken || rest > 0:
 		p.lose(u)
 	case len(p.waiting) > 0:
 		p.grant(grant{u: u})
@@ -42,6 +43,7 @@ func (p *pool) lose(u *upstream) {
 	p.end(u)
 	p.open--
 	p.letDial()
+	p.review()
 }
 
 // sweep closes connections that have been idle for too long.
@@ -56,11 +58,13 @@ func (p *pool) sweep(now time.Time) {
 	if n > 0 {
 		p.open -= n
 		p.idle = append(p.idle[:0], p.idle[n:]...)
+		p.review()
 	}
 }
 
 // close ends all idle connections; those in use end when they come back.
 func (p *pool) close() {
+	defer p.recall()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -70,6 +74,7 @@ func (p *pool) close() {
 	p.open -= len(p.idle)
 	p.idle = nil
 	p.dismiss(errPoolClosed)
+	p.review()
 }
 
 // dismiss sends everyone away who waits for a connection or is opening one; the
@@ -104,6 +109,7 @@ func (p *pool) breakOff() uint64 {
 func (p *pool) abort() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.aborted = true
 	for u := range p.all {
 		_ = u.Close()
 	}

@@ -19,6 +19,7 @@ const (
 type headWriter struct {
 	conn    connection
 	forward []byte // the client's X-Forwarded-For, joined
+	ip      []byte // the client's
 	upgrade []byte // value of Upgrade where the request may switch protocols
 	// own is the highest Dengine-Min-Index that the client sent, odd says that there
 	// is one that is no number, and minIndex is what takes their place; 0: nothing does.
@@ -27,12 +28,17 @@ type headWriter struct {
 	conditional   bool // whether there is a body depends on what the backend compares
 }
 
-// scan reads the Connection lines and says why the head must not be passed on,
-// or nothing.
-func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
+// reset makes w ready for a head that says nothing of what scan looks for.
+func (w *headWriter) reset() {
 	w.conn.reset()
 	w.forward, w.upgrade = w.forward[:0], nil
 	w.own, w.minIndex, w.odd, w.conditional = 0, 0, false, false
+}
+
+// scan reads the Connection lines and says why the head must not be passed on,
+// or nothing.
+func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
+	w.reset()
 	s := fieldScanner{rest: h.RawHeaders()}
 	for s.next() {
 		switch s.name[0] | 0x20 {
@@ -89,26 +95,46 @@ func (w *headWriter) require(index uint64) (minIndex uint64, raised bool) {
 	return w.minIndex, index > w.own
 }
 
+// requestHead is what a client sent, and where it came from.
+type requestHead struct {
+	method []byte
+	target []byte // in origin form
+	host   []byte
+	fields []byte // header lines, the empty line included
+	http11 bool
+	ip     []byte   // the client's
+	local  net.Addr // where the client connected to; it may be missing where there is a host
+}
+
+// headOf is the head of a request that the server has read.
+func (w *headWriter) headOf(ctx *fasthttp.RequestCtx, target []byte) requestHead {
+	h := &ctx.Request.Header
+	w.ip = appendClientIP(w.ip[:0], ctx.RemoteAddr())
+	return requestHead{
+		method: h.Method(), target: target, host: h.Host(), fields: h.RawHeaders(), http11: h.IsHTTP11(),
+		ip: w.ip, local: ctx.LocalAddr(),
+	}
+}
+
 // write appends the head for the backend to dst, after scan. length is the body's.
 // Everything that frames the message or speaks of this hop is written anew, the rest as
 // it came.
-func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, length int, trust bool) []byte {
-	h := &ctx.Request.Header
-	dst = append(dst, h.Method()...)
+func (w *headWriter) write(dst []byte, r *requestHead, length int, trust bool) []byte {
+	dst = append(dst, r.method...)
 	dst = append(dst, ' ')
-	dst = append(dst, target...)
+	dst = append(dst, r.target...)
 	dst = append(dst, " HTTP/1.1\r\n"...)
 
-	host := h.Host()
+	host := r.host
 	if len(host) > 0 {
 		dst = appendField(dst, "Host", host)
 	} else { // only HTTP/1.0 comes without; HTTP/1.1 must not go without
 		dst = append(dst, "Host: "...)
-		dst = append(dst, ctx.LocalAddr().String()...)
+		dst = append(dst, r.local.String()...)
 		dst = append(dst, '\r', '\n')
 	}
 	haveProto, haveHost := false, false
-	s := fieldScanner{rest: h.RawHeaders(), again: true}
+	s := fieldScanner{rest: r.fields, again: true}
 	for s.next() {
 		if hopByHop(s.name) || rewritten(s.name) || w.conn.names(s.name) || w.minIndex > 0 && s.is(minIndexName) {
 			continue
@@ -131,7 +157,7 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 		dst = append(dst, w.forward...)
 		dst = append(dst, ", "...)
 	}
-	dst = appendClientIP(dst, ctx.RemoteAddr())
+	dst = append(dst, r.ip...)
 	dst = append(dst, '\r', '\n')
 	if !haveProto {
 		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
@@ -139,7 +165,7 @@ func (w *headWriter) write(dst []byte, ctx *fasthttp.RequestCtx, target []byte, 
 	if !haveHost && len(host) > 0 {
 		dst = appendField(dst, "X-Forwarded-Host", host)
 	}
-	if h.IsHTTP11() {
+	if r.http11 {
 		dst = append(dst, "Via: 1.1 dengine\r\n"...)
 	} else {
 		dst = append(dst, "Via: 1.0 dengine\r\n"...)

@@ -93,6 +93,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	emit(counter, "held_refused_total", "Requests refused because too many waited.", float64(b.held.refused.Load()))
 	emit(gauge, "client_connections", "Open connections of clients.", float64(b.front.open.Load()))
 	emit(counter, "client_connections_rejected_total", "Connections refused because there were too many.", float64(b.stats.rejected.Load()))
+	emit(counter, "worker_requests_total", "Requests that workers answered.", float64(b.workers.answered.Load()))
+	emit(counter, "worker_returns_total", "Connections that workers gave back to the server, for something that is no plain request or answer.", float64(b.workers.returned.Load()))
 	emit(gauge, "in_flight_requests", "Requests being served now.", float64(b.inFlight.Load()))
 	emit(counter, "leader_changes_total", "How often another backend became leader.", float64(b.registry.elections.Load()))
 	for _, be := range b.registry.all() {

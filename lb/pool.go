@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type pool struct {
 	mu      sync.Mutex
 	limits  poolLimits
 	closed  bool
+	aborted bool                   // what workers still have ends when it comes back
 	open    int                    // those that are being opened included
 	dialing int                    // being opened now
 	all     map[*upstream]struct{} // open ones, in use or idle
@@ -44,6 +46,9 @@ type pool struct {
 
 	dials    context.Context // of those that open one now
 	endDials context.CancelFunc
+
+	wants atomic.Bool // what workers have is to come back
+	ask   func()      // tells them; nil: there are none
 }
 
 // grant is what one who waits is given: a connection, or leave to dial where
@@ -61,8 +66,10 @@ func newPool(addr string, l poolLimits) *pool {
 
 func (p *pool) configure(l poolLimits) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.limits = l
+	p.review()
+	p.mu.Unlock()
+	p.recall()
 }
 
 // get returns a connection that is fit for a request, as next does.
@@ -85,6 +92,7 @@ func (p *pool) next(ctx context.Context, deadline time.Time, dial bool) (*upstre
 	case err != nil:
 		return nil, err
 	case wait != nil:
+		p.recall()
 		if u, err = p.await(wait, deadline); err != nil {
 			return nil, err
 		}
@@ -123,6 +131,7 @@ func (p *pool) take(fresh bool) (*upstream, chan grant, error) {
 	}
 	wait := make(chan grant, 1)
 	p.waiting = append(p.waiting, wait)
+	p.review()
 	return nil, wait, nil
 }
 
@@ -163,6 +172,7 @@ func (p *pool) letDial() {
 func (p *pool) grant(g grant) {
 	p.waiting[0] <- g
 	p.waiting = p.waiting[1:]
+	p.review()
 }
 
 func (p *pool) await(wait chan grant, deadline time.Time) (*upstream, error) {
@@ -176,6 +186,7 @@ func (p *pool) await(wait chan grant, deadline time.Time) (*upstream, error) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiting, wait); i >= 0 {
 		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.review()
 		p.mu.Unlock()
 		return nil, errPoolBusy
 	}
@@ -200,6 +211,7 @@ func (p *pool) dial(ctx context.Context, deadline time.Time) (*upstream, error) 
 	defer p.letDial()
 	if err != nil {
 		p.open--
+		p.review()
 		if dials.Err() != nil {
 			err = errPoolLeft
 		}

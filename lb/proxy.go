@@ -13,6 +13,13 @@ import (
 func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 	x := b.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool's New makes nothing else
 	x.ctx, x.set, x.start = ctx, b.set.Load(), time.Now()
+	v, _ := ctx.Conn().(*visit)
+	if v != nil {
+		v.plain = false
+		if h := v.handed.Swap(nil); h != nil {
+			x.handed, x.set, x.start = h, h.set, h.start
+		}
+	}
 	b.inFlight.Add(1) // finish counts it out
 	clean := false
 	defer func() {
@@ -39,6 +46,9 @@ func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 		b.finish(rec)
 	}
 	clean = true
+	if v != nil {
+		v.plain = b.plain(x)
+	}
 	b.release(x)
 	x.reset()
 	b.exchanges.Put(x)
@@ -46,6 +56,7 @@ func (b *Balancer) serve(ctx *fasthttp.RequestCtx) {
 
 // release gives back what the request took of the balancer's budgets.
 func (b *Balancer) release(x *exchange) {
+	x.handed.drop()
 	x.finishNumber()
 	b.buffered.Add(-int64(x.charged))
 	x.charged = 0
@@ -72,6 +83,9 @@ func (b *Balancer) prepare(x *exchange) bool {
 	target := originForm(h.RequestURI())
 	x.isHead = h.IsHead()
 	x.class = x.set.routes.classify(h.Method(), target, b.registry.view.Load().dengine)
+	if x.handed != nil {
+		x.class = x.handed.class
+	}
 	if why := x.hw.scan(h); why != "" {
 		refuse(x, &edge.Problem{Status: fasthttp.StatusBadRequest, Code: "bad_request", Close: true, Message: why})
 		return false
@@ -111,9 +125,10 @@ func (b *Balancer) prepare(x *exchange) bool {
 		length = framingNone
 	}
 	x.length = length
-	x.numbered = x.mayNumber(target)
+	x.numbered = x.handed == nil && x.mayNumber(target)
 	b.seeWrites(x)
-	x.head = x.hw.write(x.head, ctx, target, length, cfg.TrustForwarded)
+	head := x.hw.headOf(ctx, target)
+	x.head = x.hw.write(x.head, &head, length, cfg.TrustForwarded)
 	x.headEnd = len(x.head) - len("\r\n")
 	if x.stream == nil && len(x.body) <= joinBody {
 		x.head = append(x.head, x.body...)
@@ -123,7 +138,12 @@ func (b *Balancer) prepare(x *exchange) bool {
 
 // route sends the request to backends until one answers for good.
 func (b *Balancer) route(x *exchange) {
-	be := b.pick(x, b.registry.view.Load())
+	var be *backend
+	if x.handed != nil {
+		be = x.handed.be
+	} else {
+		be = b.pick(x, b.registry.view.Load())
+	}
 	newConn := false
 	for {
 		if be == nil {
@@ -219,6 +239,9 @@ func (b *Balancer) triesEnd(x *exchange, a attempt) time.Time {
 // waited for. Once it has waited for as many as there are, it takes its time.
 func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	now, cfg := time.Now(), &x.set.cfg
+	if x.handed != nil {
+		now = x.handed.start
+	}
 	x.began = now
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
@@ -234,6 +257,9 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	x.tried = append(x.tried, be)
 	v := b.registry.view.Load()
 	x.answers, x.reign = be.sideline.visit(), v.reign
+	if h := x.handed; h != nil {
+		x.answers, x.reign = h.answers, h.reign
+	}
 	if !x.movable() || x.timeouts >= len(v.Nodes)-1 {
 		return by
 	}

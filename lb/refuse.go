@@ -28,17 +28,19 @@ func stampOutcome(ctx *fasthttp.RequestCtx, handled bool) {
 		return
 	}
 	outcome := outcomeNotApplied
-	if handled { // the handler panicked, and nobody knows where
+	// Where the handler panicked nobody knows where; what a worker has sent may be refused
+	// here by settings that are newer.
+	if v, ok := ctx.Conn().(*visit); handled || ok && v.handed.Load() != nil {
 		outcome = outcomeUnknown
 	}
 	ctx.Response.Header.Set(headerOutcome, outcome)
 }
 
-// refuse answers a request that was never sent to a backend.
+// refuse answers a request that was never sent to a backend, but perhaps by a worker.
 func refuse(x *exchange, p *edge.Problem) {
 	p.Write(x.ctx)
 	if x.class == classWrite {
-		x.ctx.Response.Header.Set(headerOutcome, outcomeNotApplied)
+		x.setOutcome(attempt{sent: x.handed != nil})
 	}
 }
 

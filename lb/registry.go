@@ -18,6 +18,8 @@ type registry struct {
 	wg   sync.WaitGroup
 	view atomic.Pointer[View]
 
+	recall func(*backend) // asks workers for connections that its pool wants back; nil: there are none
+
 	elections atomic.Uint64 // how often the leader changed
 	brokenOff atomic.Uint64 // connections of numbered writes that a new leader broke off
 	calledOff atomic.Uint64 // reads that left a backend which could serve them no more
@@ -81,10 +83,16 @@ func configured(cfg Config) []Backend {
 
 func (g *registry) add(be Backend) *backend {
 	p := newPool(be.HTTP, limitsOf(g.cfg))
-	return &backend{
+	out := &backend{
 		Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard),
 		bundles: &bundles{pool: p, start: g.wg.Go, log: g.log},
 	}
+	p.ask = func() {
+		if g.recall != nil {
+			g.recall(out)
+		}
+	}
+	return out
 }
 
 func limitsOf(cfg Config) poolLimits {

@@ -22,21 +22,17 @@ type rideEnd struct {
 	err    error
 }
 
+// shared says whether reads share connections, by what is known of the backends.
+func (c *Config) shared(v *View) bool {
+	return c.ShareReads == ShareNodes && (v.dengine || c.shareHard)
+}
+
 // shares says whether an attempt may share a connection with others: a read without
 // a body or a condition, whose answer's length does not rest on the request. by is
 // when it must have been answered, busy how many are under way to the backend.
 func (x *exchange) shares(g *registry, be *backend, by time.Time, busy int64) bool {
 	cfg := &x.set.cfg
-	switch cfg.ShareReads {
-	case ShareNever:
-		return false
-	case ShareNodes:
-		if !g.view.Load().dengine {
-			return false
-		}
-	case ShareAny:
-	}
-	return (busy >= shareFrom || cfg.shareHard) && x.lane.since.IsZero() && x.movable() && x.length == framingNone &&
+	return cfg.shared(g.view.Load()) && (busy >= shareFrom || cfg.shareHard) && x.lane.since.IsZero() && x.movable() && x.length == framingNone &&
 		x.ctx.IsGet() && !x.hw.conditional && by.Sub(x.began) > 2*laneLateMost
 }
 

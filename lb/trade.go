@@ -30,7 +30,12 @@ func (u *upstream) sendWithRead(request []byte) bool {
 // Read sends what is to go out with it, and waits for what comes.
 func (u *upstream) Read(p []byte) (int, error) {
 	t := &u.trade
-	if t.out == nil {
+	switch {
+	case len(u.ahead) > 0:
+		n := copy(p, u.ahead)
+		u.ahead = u.ahead[n:]
+		return n, nil
+	case t.out == nil:
 		return u.Conn.Read(p)
 	}
 	t.in, t.n, t.err = p, 0, nil

@@ -136,6 +136,8 @@ func tcpOf(c net.Conn) *net.TCPConn {
 		return tcpOf(c.Conn)
 	case *upstream:
 		return tcpOf(c.Conn)
+	case *visit:
+		return tcpOf(c.Conn)
 	case interface{ UnsafeConn() net.Conn }:
 		return tcpOf(c.UnsafeConn())
 	}

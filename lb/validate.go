@@ -36,6 +36,7 @@ func (c Config) Validate() error {
 		n    int64
 		min  int64
 	}{
+		{"workers", int64(c.Workers), 0},
 		{"buffer body", int64(c.BufferBody), 0},
 		{"buffer total", int64(c.BufferTotal), 0},
 		{"hold timeout", int64(c.HoldTimeout), 0},
@@ -56,8 +57,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s: must be at least %d, not %d", f.name, f.min, f.n)
 		}
 	}
-	if c.ShareReads != ShareNever && c.ShareReads != ShareNodes && c.ShareReads != ShareAny {
-		return fmt.Errorf("share reads %q: must be %q, %q or %q", c.ShareReads, ShareNever, ShareNodes, ShareAny)
+	if c.ShareReads != ShareNever && c.ShareReads != ShareNodes {
+		return fmt.Errorf("share reads %q: must be %q or %q", c.ShareReads, ShareNever, ShareNodes)
 	}
 	if c.AccessLog == "" {
 		return errors.New(`access log "": must be off, stdout or a path`)

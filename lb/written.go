@@ -36,12 +36,12 @@ func raise(a *atomic.Uint64, n uint64) bool {
 
 // noteIndex learns from an answer how far its backend is, and from a write's what
 // reads must see from now on. It must come before the client has any of the answer.
-func (b *Balancer) noteIndex(x *exchange) {
-	if !x.set.cfg.ReadYourWrites || !x.ans.dengine {
+func (b *Balancer) noteIndex(set *settings, be *backend, c class, a *answer) {
+	if !set.cfg.ReadYourWrites || !a.dengine {
 		return
 	}
-	raise(&x.backend.reached, x.ans.index)
-	if x.class == classWrite && raise(&b.registry.written.index, x.ans.index) {
+	raise(&be.reached, a.index)
+	if c == classWrite && raise(&b.registry.written.index, a.index) {
 		select {
 		case b.registry.written.news <- struct{}{}:
 		default:

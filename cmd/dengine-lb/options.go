@@ -77,7 +77,7 @@ func (o *options) routing() []settings.Setting {
 			Value: settings.Parsed(&c.WritePolicy, parsePolicy, func(p lb.WritePolicy) string { return string(p) })},
 		{Name: "identities", Usage: "number writes for leaders that keep identities, so that they can be sent again after a leader died", Value: settings.Bool(&c.Identities)},
 		{Name: "read-your-writes", Usage: "let every read see every write that was answered through this balancer, whatever its level", Value: settings.Bool(&c.ReadYourWrites)},
-		{Name: "share-reads", Usage: "never, nodes or any: backends to which short reads, and short writes to nodes, share connections while many are under way; any: only services that frame every answer rightly",
+		{Name: "share-reads", Usage: "nodes: short reads and writes to dengine nodes share connections while many are under way; never: they do not",
 			Value: settings.Parsed(&c.ShareReads, parseShare, func(p lb.SharePolicy) string { return string(p) })},
 		{Name: "trust-forwarded", Usage: "keep the X-Forwarded headers of clients: only behind another proxy", Value: settings.Bool(&c.TrustForwarded)},
 		{Name: "buffer-body", Usage: "largest request body that is kept to be sent again", Value: settings.Bytes(&c.BufferBody)},
@@ -93,6 +93,7 @@ func (o *options) limits() []settings.Setting {
 	return []settings.Setting{
 		{Name: "max-header", Usage: "request line and headers, in bytes; answers' heads too", Value: settings.Bytes(&c.Limits.HeaderBytes)},
 		{Name: "max-body", Usage: "request body, in bytes", Value: settings.Bytes(&c.Limits.BodyBytes)},
+		{Name: "workers", Usage: "goroutines that answer plain requests, each many of them; 0: every request has one of its own", Value: settings.Int(&c.Workers)},
 		{Name: "max-connections", Usage: "clients' connections at once", Value: settings.Int(&c.Limits.Conns)},
 		{Name: "upstream-connections", Usage: "open connections to one backend", Value: settings.Int(&c.UpstreamConns)},
 		{Name: "upstream-idle-connections", Usage: "idle connections kept to one backend", Value: settings.Int(&c.UpstreamIdleConns)},
@@ -153,10 +154,10 @@ func parsePolicy(s string) (lb.WritePolicy, error) {
 }
 
 func parseShare(s string) (lb.SharePolicy, error) {
-	if p := lb.SharePolicy(s); p == lb.ShareNever || p == lb.ShareNodes || p == lb.ShareAny {
+	if p := lb.SharePolicy(s); p == lb.ShareNever || p == lb.ShareNodes {
 		return p, nil
 	}
-	return "", fmt.Errorf("%q: want %s, %s or %s", s, lb.ShareNever, lb.ShareNodes, lb.ShareAny)
+	return "", fmt.Errorf("%q: want %s or %s", s, lb.ShareNever, lb.ShareNodes)
 }
 
 func parseFormat(s string) (string, error) {

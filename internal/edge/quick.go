@@ -41,7 +41,7 @@ type quickListener struct {
 	net.Listener
 	answer  AtOnce
 	server  *fasthttp.Server
-	clock   dateClock
+	clock   DateClock
 	buffers sync.Pool // *[]byte: few answers are under way at once, however many connections there are
 }
 
@@ -268,25 +268,5 @@ func (q *quick) dateLine() []byte {
 	if q.waiting.Load() != notWaiting { // it took a while
 		q.now = time.Now()
 	}
-	return q.of.clock.line(q.now)
-}
-
-// dateClock has the header line Date, which is made once a second.
-type dateClock struct {
-	last atomic.Pointer[dateLine]
-}
-
-type dateLine struct {
-	second int64
-	line   []byte
-}
-
-func (c *dateClock) line(now time.Time) []byte {
-	last := c.last.Load()
-	if second := now.Unix(); last == nil || last.second != second {
-		line := fasthttp.AppendHTTPDate([]byte("Date: "), now)
-		last = &dateLine{second: second, line: append(line, "\r\n"...)}
-		c.last.Store(last)
-	}
-	return last.line
+	return q.of.clock.Line(q.now)
 }

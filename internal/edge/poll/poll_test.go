@@ -1,0 +1,125 @@
+package poll_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dengine/dengine/internal/edge/poll"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long news may take. Nothing waits for it when all is well.
+const patience = 30 * time.Second
+
+func newPoller(t *testing.T) *poll.Poller {
+	t.Helper()
+	p, err := poll.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// pair is a connection's two ends.
+func pair(t *testing.T) (ours, theirs int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fds[0]) })
+	return fds[0], fds[1]
+}
+
+// next waits for one event.
+func next(t *testing.T, p *poll.Poller) poll.Event {
+	t.Helper()
+	events, err := p.Wait(patience)
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%v, %v", events, err)
+	}
+	return events[0]
+}
+
+func write(t *testing.T, fd int) {
+	t.Helper()
+	if n, err := unix.Write(fd, []byte("x")); n != 1 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+}
+
+// Each change is told once, also while what came before was not read.
+func TestNewsComeOnce(t *testing.T) {
+	t.Parallel()
+	p := newPoller(t)
+	ours, theirs := pair(t)
+	if err := p.Add(ours, 7); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(t, p); e.FD != ours || e.Tag != 7 || e.What != poll.Writable {
+		t.Errorf("a new one: %+v", e)
+	}
+	for range 2 {
+		write(t, theirs)
+		if e := next(t, p); e.What&poll.Readable == 0 || e.What&poll.Ended != 0 {
+			t.Errorf("a byte: %+v", e)
+		}
+		if events, err := p.Wait(0); len(events) > 0 || err != nil {
+			t.Errorf("nothing new: %v, %v", events, err)
+		}
+	}
+	_ = unix.Close(theirs)
+	if e := next(t, p); e.What&poll.Ended == 0 {
+		t.Errorf("the end: %+v", e)
+	}
+}
+
+// What was there before is news too, and a socket that was removed makes none.
+func TestAddAndRemove(t *testing.T) {
+	t.Parallel()
+	p := newPoller(t)
+	ours, theirs := pair(t)
+	defer unix.Close(theirs)
+	write(t, theirs)
+	for range 2 {
+		if err := p.Add(ours, 1); err != nil {
+			t.Fatal(err)
+		}
+		if e := next(t, p); e.What&poll.Readable == 0 {
+			t.Errorf("%+v", e)
+		}
+		if err := p.Remove(ours); err != nil {
+			t.Fatal(err)
+		}
+		write(t, theirs)
+		if events, err := p.Wait(0); len(events) > 0 || err != nil {
+			t.Errorf("%v, %v", events, err)
+		}
+	}
+}
+
+// Wake ends one Wait, whether it has begun or not.
+func TestWake(t *testing.T) {
+	t.Parallel()
+	p := newPoller(t)
+	for range 1000 {
+		woken := make(chan struct{})
+		go func() {
+			defer close(woken)
+			p.Wake()
+			p.Wake()
+		}()
+		if events, err := p.Wait(-1); len(events) > 0 || err != nil {
+			t.Fatalf("%v, %v", events, err)
+		}
+		<-woken
+		if _, err := p.Wait(0); err != nil { // the second one may have come after the first was heard
+			t.Fatal(err)
+		}
+	}
+}

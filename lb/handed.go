@@ -1,0 +1,66 @@
+package lb
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// handed is a plain request that a worker has sent to a backend and does not see through:
+// its answer is late, or no plain one, or the connection broke. The server goes on from
+// there, as with any attempt of its own: what may have been executed is not sent again.
+type handed struct {
+	set     *settings
+	class   class
+	be      *backend
+	start   time.Time
+	reign   uint64
+	answers uint64 // of the backend, before
+	err     error  // there will be no answer; the rest is nothing then
+
+	u  *upstream // where the answer will come
+	fd int       // its socket, until take
+	in []byte    // what has come of the answer
+}
+
+// take gets the connection ready to be read from.
+func (h *handed) take() {
+	if h == nil || h.err != nil {
+		return
+	}
+	if h.err = h.be.pool.regain(h.u, h.fd); h.err != nil {
+		h.be.pool.drop(h.u)
+		return
+	}
+	h.fd, h.u.ahead = -1, h.in
+}
+
+// drop gives the connection up.
+func (h *handed) drop() {
+	if h == nil || h.err != nil {
+		return
+	}
+	if h.fd >= 0 {
+		_ = unix.Close(h.fd)
+	}
+	h.be.pool.drop(h.u)
+}
+
+// resume is send for what a worker has sent.
+func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
+	err := h.err
+	if err == nil {
+		err = h.u.SetDeadline(by)
+	}
+	if err != nil {
+		a = x.broke(err)
+	} else {
+		a = x.receive(g, h.u, by, nil)
+	}
+	if a.sent, a.reused = true, true; a.end == endAnswered {
+		x.conn = h.u
+	} else {
+		h.drop()
+	}
+	return a
+}

@@ -1,0 +1,342 @@
+package lb
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/dengine/dengine/internal/edge/poll"
+	"github.com/dengine/dengine/internal/edge/sock"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// lateAnswer is after how long a worker gives up a request whose answer has not come,
+	// or of which not all has come: long enough for a machine that is short of processors.
+	// What takes longer costs a goroutine, and has its timeouts there.
+	lateAnswer = 400 * time.Millisecond
+	// keepRoom is the most memory that a seat or a link keeps when nothing is in it.
+	keepRoom = 16 << 10
+)
+
+// late is lateAnswer, or as much sooner as the server looks after such a request.
+func late(cfg *Config, v *View, c class) time.Duration {
+	switch {
+	case c == classWrite:
+		return min(lateAnswer, cfg.UpstreamTimeout)
+	case v.dengine:
+		return min(lookEvery, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
+	}
+	return min(lateAnswer, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
+}
+
+// seat is a guest's connection while a worker has it.
+type seat struct {
+	w      *worker
+	guest  *guest
+	fd     int
+	in     []byte    // what has come and is not answered: a request, and what is behind it
+	rest   []byte    // of an answer, for which the socket had no room
+	more   bool      // something may be there to be read
+	ended  bool      // the client sends no more
+	last   bool      // the connection ends behind the answer
+	since  time.Time // when what it waits for began: an answer, the rest of something, or the next request
+	served uint64    // requests
+
+	// Of the request that is under way.
+	link    *link // where its answer will come; nil: none is
+	size    int   // in bytes, of in
+	set     *settings
+	class   class
+	backend *backend
+	reign   uint64
+	answers uint64
+	late    time.Duration // after since
+}
+
+// seat takes a guest over.
+func (w *worker) seat(g *guest, fd int) {
+	s := &seat{w: w, guest: g, fd: fd, since: w.now}
+	if w.b.draining.Load() || w.stopped || w.add(fd, s) != nil {
+		_ = unix.Close(fd)
+		w.b.front.leave(g)
+		return
+	}
+	w.guests[g] = s
+}
+
+// busy says whether it carries a request, or a part of one, or the rest of an answer.
+func (s *seat) busy() bool { return s.link != nil || len(s.in) > 0 || len(s.rest) > 0 }
+
+// ready implements member.
+func (s *seat) ready(what uint32) {
+	switch {
+	case what&poll.Broken != 0:
+		s.close()
+		return
+	case what&(poll.Readable|poll.Ended) != 0:
+		s.more, s.ended = true, s.ended || what&poll.Ended != 0
+	}
+	switch {
+	case len(s.rest) == 0:
+		s.read()
+	case what&poll.Writable != 0 && s.put(s.rest):
+		s.goOn()
+	}
+}
+
+// read takes what is there, unless a request is under way.
+func (s *seat) read() {
+	for s.more && s.link == nil && len(s.rest) == 0 {
+		n, err := sock.Receive(uintptr(s.fd), s.w.in)
+		switch {
+		case err == unix.EAGAIN:
+			s.more = false
+			return
+		case err != nil:
+			s.close() // nobody is left to be answered
+			return
+		}
+		s.more = n == len(s.w.in) || s.ended // see poll.Event
+		came := s.w.in[:n]
+		if len(s.in) > 0 {
+			s.in = append(s.in, came...)
+			came = s.in
+		}
+		if !s.take(came) {
+			return
+		}
+	}
+}
+
+// take has the request that came begins with sent on, or waits for more of it. It says
+// whether the seat is still there.
+func (s *seat) take(came []byte) bool {
+	w := s.w
+	w.req.ip = s.guest.ip
+	switch w.req.parse(came) {
+	case plainPartial:
+		if len(s.in) == 0 {
+			s.since = w.now
+		}
+		s.keep(came)
+		w.pending = true
+		return true
+	case plainWhole:
+		s.keep(came)
+		if s.begin() {
+			return true
+		}
+	case plainNot:
+		s.keep(came)
+		s.guest.sendAway(s.served)
+	}
+	s.leave(nil)
+	return false
+}
+
+// keep keeps what came where the next bytes do not overwrite it.
+func (s *seat) keep(came []byte) {
+	if len(s.in) == 0 || &s.in[0] != &came[0] {
+		s.in = append(s.in[:0], came...)
+	}
+}
+
+// begin sends the request that w.req is to a backend, and says whether that could be.
+func (s *seat) begin() bool {
+	w := s.w
+	b, req := w.b, &w.req
+	set, v := b.set.Load(), b.registry.view.Load()
+	if cfg := &set.cfg; len(req.body) > min(cfg.BufferBody, cfg.Limits.BodyBytes) || req.size-len(req.body) > cfg.Limits.HeaderBytes ||
+		req.forwards && cfg.TrustForwarded {
+		return false
+	}
+	class := set.routes.classify(req.method, req.target, v.dengine)
+	if !suits(set, v, class) {
+		return false
+	}
+	w.hw.reset()
+	if class == classRead && set.cfg.ReadYourWrites {
+		if req.minIndex {
+			return false
+		}
+		w.hw.require(b.registry.written.index.Load())
+	}
+	be, turns := v.leader(), class == classRead || set.cfg.WritePolicy == WriteAny
+	if turns {
+		be = v.reader(b.turn.Add(1), w.hw.minIndex, nil)
+	}
+	if be == nil {
+		return false
+	}
+	w.out = w.hw.write(w.out[:0], &req.requestHead, req.length(), set.cfg.TrustForwarded)
+	w.out = append(w.out, req.body...)
+	l := w.send(be, w.out)
+	if l == nil {
+		if turns {
+			b.turn.Add(^uint64(0)) // it is the same one's turn at the server
+		}
+		s.guest.sendAway(s.served) // who opens one, and may do so for the next request as well
+		return false
+	}
+	b.inFlight.Add(1)
+	be.requests.Add(1)
+	be.lanes.busy.Add(1)
+	s.link, l.seat = l, s
+	s.size, s.since, w.pending = req.size, w.now, true
+	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, v, class)
+	if class == classRead {
+		s.answers = be.sideline.visit()
+	}
+	return true
+}
+
+// suits says whether workers take requests of a class. Those that nodes are asked for in
+// company have ways of their own (lanes.go, bundles.go).
+func suits(set *settings, v *View, c class) bool {
+	cfg := &set.cfg
+	switch {
+	case c == classRead:
+		return !cfg.shared(v)
+	case cfg.WritePolicy == WriteAny:
+		return true
+	}
+	be := v.leader()
+	return be != nil && !v.young && !(cfg.Identities && v.keeps(be))
+}
+
+// plain says whether a worker could have answered a request that the server has: then it
+// gets the connection.
+func (b *Balancer) plain(x *exchange) bool {
+	return x.backend != nil && x.attempts == 1 && x.holds == 0 && !x.streams && !x.left && x.stream == nil && x.hw.upgrade == nil &&
+		!b.draining.Load() && suits(x.set, b.registry.view.Load(), x.class)
+}
+
+// answer sends the client its answer, which is whole, and goes on with what is behind the
+// request.
+func (s *seat) answer(a *answer, body []byte) {
+	w := s.w
+	w.b.noteIndex(s.set, s.backend, s.class, a)
+	s.backend.sideline.answered()
+	s.last = w.b.draining.Load()
+	w.out = a.appendTo(w.out[:0], body, s.last, w.clock.Line(w.now))
+	s.finish(a.status, int64(len(body)))
+	s.served++
+	w.of.answered.Add(1)
+	s.in = append(s.in[:0], s.in[s.size:]...)
+	if s.put(w.out) {
+		s.goOn()
+	}
+}
+
+// goOn looks at what is behind the request that was answered, once the client has all of
+// the answer: until then no other is under way, and the seat is not left.
+func (s *seat) goOn() {
+	if len(s.rest) > 0 || len(s.in) > 0 && !s.take(s.in) {
+		return
+	}
+	if len(s.in) == 0 && cap(s.in) > keepRoom {
+		s.in = nil
+	}
+	s.read()
+}
+
+// put sends what the socket has room for, and keeps the rest. It says whether the seat is
+// still there.
+func (s *seat) put(out []byte) bool {
+	n, err := sock.Send(uintptr(s.fd), out)
+	switch {
+	case err != nil && err != unix.EAGAIN:
+		s.close()
+		return false
+	case n < len(out):
+		s.rest = append(s.rest[:0], out[n:]...)
+		s.since, s.w.pending = s.w.now, true
+		return true
+	}
+	s.rest, s.since = nil, s.w.now
+	if s.last {
+		s.close()
+	}
+	return !s.last
+}
+
+// finish counts the request that is under way out.
+func (s *seat) finish(status int, bytes int64) {
+	r := record{class: s.class, status: status, bytes: bytes, start: s.since, attempts: 1, backend: s.backend}
+	if log := s.set.access; log != nil && log.picks(status) {
+		s.describe(&r, log)
+	}
+	s.release()
+	s.w.b.finish(r)
+}
+
+// describe fills in what an access log says of the request.
+func (s *seat) describe(r *record, log *accessLog) {
+	method, rest, _ := bytes.Cut(s.in, []byte(" "))
+	target, _, _ := bytes.Cut(rest, []byte(" "))
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	r.access, r.client, r.method, r.path = log, s.guest.addr, string(method), string(path)
+}
+
+// release parts the seat from its link.
+func (s *seat) release() {
+	s.link.seat, s.link = nil, nil
+	s.backend.lanes.busy.Add(-1)
+}
+
+// handOver makes the request that is under way the server's.
+func (s *seat) handOver(h handed) {
+	h.set, h.class, h.be, h.start, h.reign, h.answers = s.set, s.class, s.backend, s.since, s.reign, s.answers
+	s.release()
+	s.w.b.inFlight.Add(-1) // the server counts it again
+	s.leave(&h)
+}
+
+// leave gives the guest back to the server.
+func (s *seat) leave(h *handed) {
+	s.w.of.returned.Add(1)
+	s.w.remove(s.fd)
+	s.w.b.front.readmit(s.guest, s.fd, s.in, h)
+	delete(s.w.guests, s.guest)
+	s.fd = -1
+}
+
+// close ends the connection. The answer that is under way is nobody's.
+func (s *seat) close() {
+	if s.fd < 0 {
+		return // it was left, or closed before a bug
+	}
+	if s.link != nil {
+		s.finish(statusClientLeft, 0)
+	}
+	s.w.remove(s.fd)
+	_ = unix.Close(s.fd)
+	delete(s.w.guests, s.guest)
+	s.w.b.front.leave(s.guest)
+	s.fd = -1
+}
+
+// tick implements member.
+func (s *seat) tick() {
+	limits, waited := &s.w.b.set.Load().cfg.Limits, s.w.now.Sub(s.since)
+	switch {
+	case s.link != nil:
+		if s.w.pending = true; waited >= s.late {
+			s.link.handOver(s.link.in)
+		}
+	case len(s.rest) > 0:
+		if s.w.pending = true; waited >= limits.WriteTimeout {
+			s.close()
+		}
+	case len(s.in) > 0:
+		if s.w.pending = true; waited >= lateAnswer {
+			s.guest.sendAway(s.served)
+			s.leave(nil)
+		}
+	case waited >= limits.IdleTimeout:
+		s.close()
+	}
+}
+
+// panicked implements member.
+func (s *seat) panicked() { s.close() }
