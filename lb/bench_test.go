@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,6 +197,42 @@ func benchmarkProxy(b *testing.B, what benched) {
 	b.ReportAllocs()
 	for b.Loop() {
 		exchange(req)
+	}
+}
+
+// BenchmarkServerBesideWorkers is a GET that is the server's while a worker answers others:
+// workers must leave the processors to the rest when they wait. Where they wait in system
+// calls it takes 10 ms (runtime, sysmon).
+func BenchmarkServerBesideWorkers(b *testing.B) {
+	p := startWorkers(b, scripted(b, nil), 2, nil)
+	ask := func(c net.Conn, r *bufio.Reader, request string) {
+		write(b, c, request)
+		if a := readAnswer(b, r, http.MethodGet); a.status != http.StatusOK {
+			b.Fatalf("%+v", a)
+		}
+	}
+	stop := make(chan struct{})
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer close(stop)
+	for range 2 {
+		c := dial(b, p.Addr())
+		toWorker(b, c)
+		beside.Go(func() {
+			for r := bufio.NewReader(c); ; {
+				select {
+				case <-stop:
+					return
+				default:
+					ask(c, r, plainGet)
+				}
+			}
+		})
+	}
+	c := dial(b, p.Addr())
+	r := bufio.NewReader(c)
+	for b.Loop() {
+		ask(c, r, "GET /plain HTTP/1.1\r\nHost: x\r\nTe: trailers\r\n\r\n")
 	}
 }
 

@@ -175,8 +175,10 @@ func (l *link) shelve() {
 		l.putBack()
 		return
 	}
-	if cap(l.in) > keepRoom {
+	if cap(l.in) > keepRoom && len(l.w.rooms) < roomsMost {
 		l.w.rooms = append(l.w.rooms, l.in[:0]) // who waits for the answer copies it before another is received
+	}
+	if cap(l.in) > keepRoom {
 		l.in = nil
 	}
 	l.since = l.w.now

@@ -16,6 +16,8 @@ const (
 	lateAnswer = 400 * time.Millisecond
 	// keepRoom is the most memory that a seat or a link keeps when nothing is in it.
 	keepRoom = 16 << 10
+	// roomsMost is how much more than that a worker keeps for others to use.
+	roomsMost = 64
 )
 
 // late is lateAnswer, or as much sooner as the server looks after such a request.

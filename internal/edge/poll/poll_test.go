@@ -103,6 +103,36 @@ func TestAddAndRemove(t *testing.T) {
 	}
 }
 
+// A Wait ends with its time, and a longer one after it is not cut short by that for ever.
+func TestWaitEndsWithItsTime(t *testing.T) {
+	t.Parallel()
+	p := newPoller(t)
+	for _, most := range []time.Duration{time.Hour, 20 * time.Millisecond, time.Millisecond} {
+		if most == time.Hour {
+			time.AfterFunc(time.Millisecond, p.Wake)
+		}
+		if events, err := p.Wait(most); len(events) > 0 || err != nil {
+			t.Fatalf("%v: %v, %v", most, events, err)
+		}
+	}
+	ours, theirs := pair(t)
+	defer unix.Close(theirs)
+	if err := p.Add(ours, 1); err != nil {
+		t.Fatal(err)
+	}
+	next(t, p)
+	time.AfterFunc(50*time.Millisecond, func() { _, _ = unix.Write(theirs, []byte("x")) })
+	for {
+		events, err := p.Wait(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) > 0 {
+			break
+		}
+	}
+}
+
 // Wake ends one Wait, whether it has begun or not.
 func TestWake(t *testing.T) {
 	t.Parallel()
