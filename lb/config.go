@@ -104,7 +104,7 @@ type Config struct {
 	// half of them, and at least one, serve request bodies that stream and
 	// upgraded connections, which may last for long.
 	UpstreamConns       int
-	UpstreamIdleConns   int           // idle ones kept to one backend; zero: none
+	UpstreamIdleConns   int           // idle ones kept to one backend, and as many again by workers; zero: none
 	UpstreamIdleTimeout time.Duration // how long an idle one is kept
 
 	// ShareReads lets short reads to one backend share connections while many are under
