@@ -181,18 +181,16 @@ func benchmarkProxy(b *testing.B, what benched) {
 		exchange([]byte(what.before))
 	}
 	req := []byte(what.request)
-	for range 100 {
-		exchange(req)
+	// It is soon answered in the way that is measured; on a busy machine, later.
+	arrived := func() bool {
+		rides, _ := p.Rides()
+		works := what.server || what.numbered || what.shared || what.bundled || p.worked() > 0
+		return works && (!what.shared || rides > 0) && (!what.bundled || p.Bundled() > 0)
 	}
-	if rides, _ := p.Rides(); what.shared && rides == 0 {
-		b.Fatal("no read shared a connection")
-	}
-	if what.bundled && p.Bundled() == 0 {
-		b.Fatal("no write shared a connection")
-	}
-	takes := !what.server && !what.numbered && !what.shared && !what.bundled
-	if answered, _ := p.Worked(); takes && answered == 0 {
-		b.Fatal("workers answered nothing")
+	for n := 0; n < 100 || !arrived(); n++ {
+		if exchange(req); n == 1_000_000 {
+			b.Fatal("requests are not answered in the way that is measured")
+		}
 	}
 	b.ReportAllocs()
 	for b.Loop() {
