@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
@@ -133,5 +134,37 @@ func TestPartOfAPlainRequest(t *testing.T) {
 	var p plainRequest
 	if got := p.parse([]byte("GET /a HTTP/1.1\r\nA: " + strings.Repeat("a", maxPlainHead))); got != plainNot {
 		t.Errorf("a head without end: %d, want %d", got, plainNot)
+	}
+}
+
+// A worker gives a request up no later than the server would have looked after it.
+func TestLateIsNoLaterThanTimeouts(t *testing.T) {
+	t.Parallel()
+	const short = 10 * time.Millisecond
+	usual := DefaultConfig()
+	with := func(change func(*Config)) Config { c := usual; change(&c); return c }
+	upstream := with(func(c *Config) { c.UpstreamTimeout = short })
+	read := with(func(c *Config) { c.ReadTimeout = short })
+	attempt := with(func(c *Config) { c.ReadAttemptTimeout = short })
+	for _, c := range []struct {
+		cfg  Config
+		view View
+		of   class
+		want time.Duration
+	}{
+		{usual, View{}, classRead, lateAnswer},
+		{usual, View{}, classWrite, lateAnswer},
+		{usual, View{dengine: true}, classRead, lookEvery},
+		{upstream, View{}, classRead, short},
+		{upstream, View{}, classWrite, short},
+		{upstream, View{dengine: true}, classRead, short},
+		{read, View{}, classRead, short},
+		{read, View{}, classWrite, lateAnswer},
+		{attempt, View{}, classRead, short},
+		{attempt, View{dengine: true}, classRead, short},
+	} {
+		if got := late(&c.cfg, &c.view, c.of); got != c.want {
+			t.Errorf("a %v, nodes: %v: late after %v, want %v", c.of, c.view.dengine, got, c.want)
+		}
 	}
 }

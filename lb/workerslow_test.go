@@ -150,25 +150,6 @@ func TestAnswersToWorkersCount(t *testing.T) {
 	}
 }
 
-// A backend that takes longer than it may is not waited for longer than it would be by
-// the server: the worker gives the request up in time.
-func TestWorkerKeepsShortTimeouts(t *testing.T) {
-	t.Parallel()
-	addr, _, answer := held(t)
-	defer close(answer)
-	p := startWorkers(t, addr, 1, func(cfg *lb.Config) { cfg.UpstreamTimeout = 10 * time.Millisecond })
-	c := dial(t, p.Addr())
-	toWorker(t, c)
-	began := time.Now()
-	write(t, c, plainPost("/held"))
-	if a := readAnswer(t, bufio.NewReader(c), http.MethodPost); a.status != http.StatusGatewayTimeout {
-		t.Errorf("%+v", a)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v", took)
-	}
-}
-
 // Whoever needs a connection to a backend gets one that lies idle at a worker, or that
 // becomes free there.
 func TestWorkersGiveBackWhatOthersWaitFor(t *testing.T) {
