@@ -376,7 +376,7 @@ func snapshotAndTruncation(t *testing.T, c *cluster) {
 		}
 	}
 	harness.Eventually(t, "a snapshot, and a log that begins behind the follower", func() error {
-		if s := c.nodes[l].Status(); s.Snapshot.Index < 100 || s.Log.First < 100 {
+		if s := c.nodes[l].Status(); s.Snapshot.Index < 100 || s.Snapshot.Took == "" || s.Log.First < 100 {
 			return fmt.Errorf("snapshot %+v, log %+v", s.Snapshot, s.Log)
 		}
 		return nil

@@ -56,6 +56,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge("disk_stuck", "1 while a write to the log takes longer than the disk timeout.", boolean(s.Disk.Stuck))
 	gauge("snapshot_index", "Log index of the newest snapshot.", float64(s.Snapshot.Index))
 	gauge("snapshot_bytes", "Size of the newest snapshot.", float64(s.Snapshot.Bytes))
+	gauge("snapshot_seconds", "How long the newest snapshot took to be written, or to come from the leader; 0 for none since the start.", c.n.snapshotTook().Seconds())
 	gauge("keys", "Keys in the state machine.", float64(s.Keys))
 	gauge("sessions", "Sessions of balancers that are kept.", float64(s.Kept.Sessions))
 	gauge("session_answers", "Answers to writes that sessions may send again.", float64(s.Kept.Answers))

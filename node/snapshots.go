@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -37,6 +38,8 @@ type snapshotStore struct {
 
 	stop     chan struct{} // closed when no more is to be written
 	stopOnce sync.Once
+
+	took atomic.Int64 // ns, that the last one that became whole took; 0 for none since the start
 }
 
 var _ raft.SnapshotStore = (*snapshotStore)(nil)

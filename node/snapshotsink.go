@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,7 +16,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if err != nil {
 		return nil, errors.Join(s.explain(err), s.removeHalf(fmt.Sprintf("%d-%d-*", term, index)))
 	}
-	sink := &snapshotSink{SnapshotSink: files, store: s, index: index}
+	sink := &snapshotSink{SnapshotSink: files, store: s, index: index, began: time.Now()}
 	_, err = sink.Write(snapshotHead(raft.SnapshotMeta{
 		Version: version, ID: sink.ID(), Index: index, Term: term, Configuration: members, ConfigurationIndex: membersIndex,
 	}))
@@ -60,7 +61,9 @@ type snapshotSink struct {
 	raft.SnapshotSink
 	store *snapshotStore
 	index uint64
-	state *os.File // the file that raft writes, for settle; nil before that
+	began time.Time
+	took  time.Duration // until it was whole; 0 before that
+	state *os.File      // the file that raft writes, for settle; nil before that
 }
 
 // Write implements raft.SnapshotSink.
@@ -87,6 +90,10 @@ func (s *snapshotSink) Close() error {
 	}
 	s.release()
 	if err = s.SnapshotSink.Close(); err == nil {
+		if s.took == 0 {
+			s.took = time.Since(s.began)
+			s.store.took.Store(int64(s.took))
+		}
 		return nil
 	}
 	return errors.Join(s.store.explain(err), s.store.removeHalf(s.ID()))

@@ -57,6 +57,7 @@ type SnapshotStatus struct {
 	Index uint64 `json:"index"`
 	Term  uint64 `json:"term"`
 	Bytes int64  `json:"bytes"`
+	Took  string `json:"took,omitempty"` // to be written, or to come from the leader; "" where that was before the node started
 }
 
 // PeerStatus is what a leader knows of another member.
@@ -84,6 +85,9 @@ func (n *Node) Status() Status {
 		s.Log.Last, _ = c.store.LastIndex()
 		if list, err := c.snapshots.List(); err == nil && len(list) > 0 {
 			s.Snapshot = SnapshotStatus{Index: list[0].Index, Term: list[0].Term, Bytes: list[0].Size}
+			if took := n.snapshotTook(); took > 0 {
+				s.Snapshot.Took = took.Round(time.Microsecond).String()
+			}
 		}
 	}
 	now := time.Now()
@@ -103,6 +107,15 @@ func (n *Node) Status() Status {
 	}
 	s.LastContact = since(now, n.contact.quorumSent(voters, raft.ServerID(n.cfg.ID), s.Term, now))
 	return s
+}
+
+// snapshotTook is how long the last snapshot took that became whole since the node
+// started; 0 for none.
+func (n *Node) snapshotTook() time.Duration {
+	if c := n.core.Load(); c != nil {
+		return time.Duration(c.snapshots.took.Load())
+	}
+	return 0
 }
 
 func since(now, then time.Time) string {

@@ -69,6 +69,7 @@ const (
 	memoryRestored  = "memory beside key and value, restored"
 	stallAlone      = "writes at a steady rate"
 	stallBeside     = "writes at a steady rate, snapshots beside"
+	snapshotTook    = "a snapshot, writes beside"
 	restartLog      = "restart from the log to ready"
 	restartSnapshot = "restart from a snapshot to ready"
 )
@@ -90,6 +91,7 @@ func measureKeys(b *bench, t harness.T, n int) {
 	s.WaitReady()
 	s.look()
 	b.record(t, scaleKeyOf(stallBeside, n), s.paced(s.snapshots(2), harness.Patience))
+	b.record(t, scaleKeyOf(snapshotTook, n), s.snapshotTook())
 	victim = s.victim()
 	s.awaitSnapshot(victim)
 	b.record(t, scaleKeyOf(restartSnapshot, n), s.restart(victim))
@@ -176,6 +178,7 @@ func scalePromises(sizes []int) (out []benchmark.Promise) {
 		add(memoryRestored, n, benchmark.KeyBytes, 150)
 		add(stallAlone, n, benchmark.Max, 0)
 		add(stallBeside, n, benchmark.Max, 50)
+		add(snapshotTook, n, benchmark.Max, 0)
 		add(restartLog, n, benchmark.Max, 5000)
 		add(restartSnapshot, n, benchmark.Max, 5000)
 	}

@@ -117,6 +117,16 @@ func (s *scaled) snapshot(p *harness.Process) float64 {
 	return index
 }
 
+// snapshotTook is how long the leader's newest snapshot took.
+func (s *scaled) snapshotTook() benchmark.Sample {
+	s.t.Helper()
+	took := s.metric(s.leader, "dengine_node_snapshot_seconds")
+	if took == 0 {
+		s.t.Fatalf("%s does not know how long its snapshot took", s.leader.Name)
+	}
+	return benchmark.NewSample([]time.Duration{time.Duration(took * float64(time.Second))})
+}
+
 func (s *scaled) awaitSnapshot(p *harness.Process) {
 	s.t.Helper()
 	harness.Eventually(s.t, "a snapshot of "+p.Name, func() error {
@@ -133,15 +143,8 @@ func (s *scaled) awaitSnapshot(p *harness.Process) {
 func (s *scaled) heap(p *harness.Process) float64 {
 	s.t.Helper()
 	const cycles = "go_gc_duration_seconds_count"
-	metric := func(name string) float64 {
-		v, err := s.Metric(p, name)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		return v
-	}
-	first, began := metric(cycles), time.Now()
-	for metric(cycles) < first+2 {
+	first, began := s.metric(p, cycles), time.Now()
+	for s.metric(p, cycles) < first+2 {
 		if time.Since(began) > 2*harness.Patience {
 			s.t.Fatalf("the garbage collector of %s does not run", p.Name)
 		}
@@ -151,5 +154,15 @@ func (s *scaled) heap(p *harness.Process) float64 {
 			}
 		}
 	}
-	return metric("go_gc_heap_live_bytes")
+	return s.metric(p, "go_gc_heap_live_bytes")
+}
+
+// metric is one of a node that must answer.
+func (s *scaled) metric(p *harness.Process, name string) float64 {
+	s.t.Helper()
+	v, err := s.Metric(p, name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v
 }
