@@ -17,8 +17,12 @@ const (
 	bundleIdle = 200
 )
 
-// errUnbundled says that a node takes no requests in frames.
-var errUnbundled = errors.New("the backend takes no bundles of writes")
+var (
+	// errUnbundled says that a node takes no requests in frames.
+	errUnbundled = errors.New("the backend takes no bundles of writes")
+	// errBundleIdle ends a bundle that nobody uses.
+	errBundleIdle = errors.New("nobody uses the bundle")
+)
 
 // bundle is a connection to a node on which many numbered writes are under way, each
 // in a frame with its place (package edge), and each answered as soon as it is decided:
@@ -132,7 +136,7 @@ func (b *bundle) tick(now time.Time) error {
 	}
 	if b.idle > bundleIdle || s.ended && len(b.free) == len(b.places) {
 		b.leave()
-		return errLaneLeft // it is nobody's
+		return errBundleIdle // it is nobody's
 	}
 	return b.u.SetReadDeadline(now.Add(bundleTick))
 }

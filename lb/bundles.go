@@ -12,9 +12,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// bundleFrom is how many requests must be under way to a backend for writes to go in
-// bundles: fewer gain nothing by it.
-const bundleFrom = 2
+const (
+	// bundleFrom is how many requests must be under way to a backend for writes to go in
+	// bundles: fewer gain nothing by it.
+	bundleFrom = 2
+	// How long a backend is not asked for a bundle after it gave none: twice as long each
+	// time.
+	bundlePauseLeast = time.Second
+	bundlePauseMost  = 10 * time.Second
+)
+
+// ride is a write's part in a bundle, which owns it until an end comes over done.
+type ride struct {
+	done  chan rideEnd // has room for one
+	since time.Time
+	by    time.Time // its answer must have come
+	block []byte    // the whole answer
+}
+
+// rideEnd is what became of a ride: an answer, where it holds nothing.
+type rideEnd struct{ err error }
 
 // bundles is the bundle to one backend, if there is one, and whether to ask for one.
 type bundles struct {
@@ -62,7 +79,7 @@ func (s *bundles) seek(now time.Time, c claim) {
 	if s.opening || s.ended || now.Before(s.until) {
 		return
 	}
-	u := s.pool.spare(0)
+	u := s.pool.spare()
 	if u == nil {
 		return
 	}
@@ -82,7 +99,7 @@ func (s *bundles) seek(now time.Time, c claim) {
 			b.run()
 			return
 		}
-		s.pause = min(max(2*s.pause, lanePauseLeast), lanePauseMost)
+		s.pause = min(max(2*s.pause, bundlePauseLeast), bundlePauseMost)
 		s.until = time.Now().Add(s.pause)
 		s.mu.Unlock()
 		s.log.Debug("no bundle of writes", zap.String("backend", s.pool.addr), zap.Error(err))
@@ -114,7 +131,7 @@ func (x *exchange) bundles(busy int64) bool {
 
 // bundled sends a write in a bundle, and says whether there was one.
 func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, bool) {
-	r := &x.lane
+	r := &x.ride
 	if r.done == nil {
 		r.done = make(chan rideEnd, 1)
 	}
@@ -145,7 +162,7 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 // readWhole reads an answer that came whole: its head, and as much body as that says.
 // Where it was decided under a number, that must be this write's.
 func (x *exchange) readWhole() error {
-	block := x.lane.block
+	block := x.ride.block
 	i := bytes.Index(block, []byte("\r\n\r\n"))
 	if i < 0 {
 		return fmt.Errorf("%w: it has no head", errBadAnswer)

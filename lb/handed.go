@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type handed struct {
 	u  *upstream // where the answer will come
 	fd int       // its socket, until take
 	in []byte    // what has come of the answer
+	// behind: other requests were sent after it there.
+	behind bool
 }
 
 // take gets the connection ready to be read from.
@@ -49,6 +52,9 @@ func (h *handed) drop() {
 // resume is send for what a worker has sent.
 func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
 	err := h.err
+	if errors.Is(err, errLinkLeft) {
+		return x.leave()
+	}
 	if err == nil {
 		err = h.u.SetDeadline(by)
 	}
@@ -57,10 +63,25 @@ func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
 	} else {
 		a = x.receive(g, h.u, by, nil)
 	}
-	if a.sent, a.reused = true, true; a.end == endAnswered {
-		x.conn = h.u
-	} else {
+	a.sent, a.reused = true, true
+	switch {
+	case a.end != endAnswered:
 		h.drop()
+	case h.behind && (x.ans.length < 0 || x.ans.length > copyAnswer):
+		// A backend that closes before it has read the others resets the connection, and with
+		// it goes the end of an answer that streams.
+		h.drop()
+		x.backend.sharedLeft.Add(1)
+		return x.leave()
+	default:
+		x.conn = h.u
+		x.ans.keep = x.ans.keep && !h.behind // their answers would follow
 	}
 	return a
+}
+
+// leave is the attempt of a read that must be sent again.
+func (x *exchange) leave() attempt {
+	x.err = errLinkLeft
+	return attempt{end: endTimedOut, sent: true, calledOff: true, left: true}
 }

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge/poll"
@@ -15,17 +16,16 @@ const (
 	lateAnswer = 400 * time.Millisecond
 	// keepRoom is the most memory that a seat or a link keeps when nothing is in it.
 	keepRoom = 16 << 10
+	// worthMoving is how many requests make the way here and back worth it.
+	worthMoving = 4
 	// roomsMost is how much more than that a worker keeps for others to use.
 	roomsMost = 64
 )
 
 // late is lateAnswer, or as much sooner as the server looks after such a request.
-func late(cfg *Config, v *View, c class) time.Duration {
-	switch {
-	case c == classWrite:
+func late(cfg *Config, c class) time.Duration {
+	if c == classWrite {
 		return min(lateAnswer, cfg.UpstreamTimeout)
-	case v.dengine:
-		return min(lookEvery, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
 	}
 	return min(lateAnswer, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
 }
@@ -153,6 +153,9 @@ func (s *seat) begin() bool {
 	}
 	class := set.routes.classify(req.method, req.target, v.dengine)
 	if !suits(set, v, class) {
+		if s.served < worthMoving {
+			s.guest.sendAway(s.served)
+		}
 		return false
 	}
 	w.hw.reset()
@@ -171,7 +174,7 @@ func (s *seat) begin() bool {
 	}
 	w.out = w.hw.write(w.out[:0], &req.requestHead, req.length(), set.cfg.TrustForwarded)
 	w.out = append(w.out, req.body...)
-	l := w.send(be, w.out)
+	l := w.send(s, be, w.out, class == classRead && shares(&set.cfg, v, req))
 	if l == nil {
 		if turns {
 			b.turn.Add(^uint64(0)) // it is the same one's turn at the server
@@ -181,24 +184,31 @@ func (s *seat) begin() bool {
 	}
 	b.inFlight.Add(1)
 	be.requests.Add(1)
-	be.lanes.busy.Add(1)
-	s.link, l.seat = l, s
+	be.busy.Add(1)
+	s.link = l
 	s.size, s.since, w.pending = req.size, w.now, true
-	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, v, class)
+	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, class)
 	if class == classRead {
 		s.answers = be.sideline.visit()
 	}
 	return true
 }
 
-// suits says whether workers take requests of a class. Those that nodes are asked for in
-// company have ways of their own (lanes.go, bundles.go).
+// shares says whether a read may go with others: a node is asked for one key, and does not
+// wait for a log index that a client asks for.
+func shares(cfg *Config, v *View, req *plainRequest) bool {
+	if cfg.ShareReads != ShareNodes || req.conditional || req.minIndex {
+		return false
+	}
+	return v.dengine && bytes.HasPrefix(req.target, []byte("/kv/")) || cfg.shareHard
+}
+
+// suits says whether workers take requests of a class. Numbered writes are the server's,
+// which sends them in bundles.
 func suits(set *settings, v *View, c class) bool {
 	cfg := &set.cfg
 	switch {
-	case c == classRead:
-		return !cfg.shared(v)
-	case cfg.WritePolicy == WriteAny:
+	case c == classRead, cfg.WritePolicy == WriteAny:
 		return true
 	}
 	be := v.leader()

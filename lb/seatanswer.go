@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer sends the client its answer, which is whole, and goes on with what is behind the
-// request.
-func (s *seat) answer(a *answer, body []byte) {
+// answer sends the client its answer, which is whole. It says whether the seat is still
+// there, and goes on.
+func (s *seat) answer(a *answer, body []byte) bool {
 	w := s.w
 	w.b.noteIndex(s.set, s.backend, s.class, a)
 	s.backend.sideline.answered()
@@ -19,9 +19,7 @@ func (s *seat) answer(a *answer, body []byte) {
 	s.served++
 	w.of.answered.Add(1)
 	s.in = append(s.in[:0], s.in[s.size:]...)
-	if s.put(w.out) {
-		s.goOn()
-	}
+	return s.put(w.out)
 }
 
 // goOn looks at what is behind the request that was answered, once the client has all of
@@ -74,10 +72,10 @@ func (s *seat) describe(r *record, log *accessLog) {
 	r.access, r.client, r.method, r.path = log, s.guest.addr, string(method), string(path)
 }
 
-// release parts the seat from its link.
+// release parts the seat from its link, which has let go of it.
 func (s *seat) release() {
-	s.link.seat, s.link = nil, nil
-	s.backend.lanes.busy.Add(-1)
+	s.link = nil
+	s.backend.busy.Add(-1)
 }
 
 // handOver makes the request that is under way the server's.
@@ -103,6 +101,7 @@ func (s *seat) close() {
 		return // it was left, or closed before a bug
 	}
 	if s.link != nil {
+		s.link.forget(s)
 		s.finish(statusClientLeft, 0)
 	}
 	s.w.remove(s.fd)
@@ -117,7 +116,7 @@ func (s *seat) tick() {
 	limits, waited := &s.w.b.set.Load().cfg.Limits, s.w.now.Sub(s.since)
 	switch {
 	case s.link != nil:
-		if s.w.pending = true; waited >= s.late {
+		if s.w.pending = true; waited >= s.late || waited >= lookEvery && s.class == classRead && s.w.b.registry.view.Load().deserted(s.backend) {
 			s.link.handOver(s.link.in)
 		}
 	case len(s.rest) > 0:

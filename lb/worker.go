@@ -31,9 +31,12 @@ type worker struct {
 	clock   *edge.DateClock
 	in, out []byte   // what was received last, and what is to be sent
 	rooms   [][]byte // for long answers, of which few are under way at once
-	hw      headWriter
-	req     plainRequest
-	ans     answer
+	due     []*link  // to which something is to be sent at the end of this turn
+	// Who was answered, and may have sent more.
+	answered []*seat
+	hw       headWriter
+	req      plainRequest
+	ans      answer
 
 	mu    sync.Mutex
 	posts []func()
@@ -103,6 +106,7 @@ func (w *worker) run() {
 			w.serve(e)
 		}
 		w.tick()
+		w.flush()
 		w.tellGone()
 	}
 	w.end()
