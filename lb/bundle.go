@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/internal/edge"
+	"github.com/dengine/dengine/internal/edge/sock"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -33,6 +35,12 @@ type bundle struct {
 	u      *upstream
 	outbox *edge.Outbox
 
+	// Of some, which is never called twice at once.
+	part     []byte
+	sent     int
+	err      error
+	sendPart func(fd uintptr)
+
 	// What follows is guarded by the lock of bundles.
 	places []*ride // whose answer is to come; nil: free
 	free   []uint32
@@ -42,6 +50,23 @@ type bundle struct {
 
 // forgotten is at the place of a write that waits for its answer no longer.
 var forgotten = new(ride)
+
+// some sends as much of p as there is room for. It is for Outbox.Flush.
+func (b *bundle) some(p []byte) (int, error) {
+	raw := b.u.Raw()
+	if raw == nil {
+		return 0, nil
+	}
+	b.part = p
+	err := raw.Control(b.sendPart)
+	if err == nil {
+		err = b.err
+	}
+	if err != nil {
+		b.end()
+	}
+	return b.sent, err
+}
 
 // begin asks a node for a bundle.
 func (b *bundle) begin() error {
@@ -66,6 +91,11 @@ func (b *bundle) begin() error {
 		return errUnasked
 	}
 	b.u.r = edge.NewFrameReader(b.u)
+	b.sendPart = func(fd uintptr) {
+		if b.sent, b.err = sock.Send(fd, b.part); b.err == unix.EAGAIN {
+			b.sent, b.err = 0, nil
+		}
+	}
 	b.outbox = edge.NewOutbox(func(p []byte) error {
 		err := b.u.SetWriteDeadline(time.Now().Add(bundleStuck))
 		if err == nil {
@@ -114,7 +144,7 @@ func (b *bundle) give(at uint32, block []byte) error {
 	s.mu.Unlock()
 	if r != forgotten {
 		s.rides.Add(1)
-		r.done <- rideEnd{}
+		r.end(nil)
 	}
 	return nil
 }
@@ -128,7 +158,7 @@ func (b *bundle) tick(now time.Time) error {
 	for at, r := range b.places {
 		if r != nil && r != forgotten && !now.Before(r.by) {
 			b.places[at] = forgotten
-			r.done <- rideEnd{err: os.ErrDeadlineExceeded}
+			r.end(os.ErrDeadlineExceeded)
 		}
 	}
 	if b.idle++; b.served || len(b.free) < len(b.places) {
@@ -166,7 +196,7 @@ func (b *bundle) broken(err error) {
 	_ = b.u.Close() // nobody who is sending waits any longer
 	for _, r := range places {
 		if r != nil && r != forgotten {
-			r.done <- rideEnd{err: err}
+			r.end(err)
 		}
 	}
 	s.pool.drop(b.u)

@@ -22,17 +22,6 @@ const (
 	bundlePauseMost  = 10 * time.Second
 )
 
-// ride is a write's part in a bundle, which owns it until an end comes over done.
-type ride struct {
-	done  chan rideEnd // has room for one
-	since time.Time
-	by    time.Time // its answer must have come
-	block []byte    // the whole answer
-}
-
-// rideEnd is what became of a ride: an answer, where it holds nothing.
-type rideEnd struct{ err error }
-
 // bundles is the bundle to one backend, if there is one, and whether to ask for one.
 type bundles struct {
 	pool  *pool
@@ -133,7 +122,7 @@ func (x *exchange) bundles(busy int64) bool {
 func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, bool) {
 	r := &x.ride
 	if r.done == nil {
-		r.done = make(chan rideEnd, 1)
+		r.done = make(chan error, 1)
 	}
 	r.since, r.by = x.began, by
 	b, at, err := be.bundles.join(r, claim{g, be, x.reign})
@@ -145,35 +134,40 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 		return attempt{}, false
 	}
 	b.outbox.Put(at, x.head)
-	var a attempt
-	if end := <-r.done; end.err != nil {
-		a = x.broke(end.err)
-	} else if err := x.readWhole(); err != nil {
-		b.end() // what else comes over it is no better
+	return x.arrived(b, <-r.done), true
+}
+
+// arrived is the attempt of a write in a bundle that came to its end.
+func (x *exchange) arrived(b *bundle, err error) (a attempt) {
+	if err == nil {
+		if err = x.ans.readWhole(x.ride.block, x.sequence); err != nil {
+			b.end() // what else comes over it is no better
+		}
+	}
+	if err != nil {
 		a = x.broke(err)
 	} else {
 		x.whole = true
 		a = x.answered()
 	}
 	a.sent, a.reused = true, true
-	return a, true
+	return a
 }
 
 // readWhole reads an answer that came whole: its head, and as much body as that says.
-// Where it was decided under a number, that must be this write's.
-func (x *exchange) readWhole() error {
-	block := x.ride.block
+// Where it was decided under a number, that must be the write's.
+func (a *answer) readWhole(block []byte, number uint64) error {
 	i := bytes.Index(block, []byte("\r\n\r\n"))
 	if i < 0 {
 		return fmt.Errorf("%w: it has no head", errBadAnswer)
 	}
-	if err := x.ans.parse(block[:i+4], false); err != nil {
+	if err := a.parse(block[:i+4], false); err != nil {
 		return err
 	}
-	if x.ans.status < fasthttp.StatusOK || x.ans.length != len(block)-x.ans.size {
+	if a.status < fasthttp.StatusOK || a.length != len(block)-a.size {
 		return fmt.Errorf("%w: its body is not as long as its head says", errBadAnswer)
 	}
-	if n := x.ans.sequence; n != 0 && n != x.sequence {
+	if a.sequence != 0 && a.sequence != number {
 		return fmt.Errorf("%w: it is another write's", errBadAnswer)
 	}
 	return nil

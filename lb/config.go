@@ -127,6 +127,15 @@ type Config struct {
 	Version string // shown by the admin port's /status
 }
 
+// firstSending is how long the first sending of a numbered write may take, after which
+// there must be time for another.
+func (c *Config) firstSending() time.Duration {
+	if c.HoldTimeout == 0 {
+		return c.UpstreamTimeout
+	}
+	return min(c.UpstreamTimeout, c.HoldTimeout/2)
+}
+
 // DefaultConfig is for three nodes and a balancer on one machine.
 func DefaultConfig() Config {
 	limits := edge.DefaultLimits()

@@ -85,13 +85,13 @@ type exchange struct {
 // reset makes x ready for another request.
 func (x *exchange) reset() {
 	head, body, tried, hw, buf, conn := x.head[:0], x.body[:0], x.tried[:0], x.hw, x.buf, x.ans.conn
-	ride := ride{done: x.ride.done, block: x.ride.block[:0]}
+	aboard := ride{done: x.ride.done, block: x.ride.block[:0]}
 	if cap(body) > keepBuffer {
 		body = nil
 	}
 	clear(x.tried)
 	conn.reset()
-	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, ride: ride}
+	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, ride: aboard}
 }
 
 // send tries one backend, until the head of its answer is there. On endAnswered

@@ -19,6 +19,9 @@ type handed struct {
 	answers uint64 // of the backend, before
 	err     error  // there will be no answer; the rest is nothing then
 
+	ride    *ride // of a numbered write, that has come to its end
+	adopted bool  // its number is the exchange's
+
 	u  *upstream // where the answer will come
 	fd int       // its socket, until take
 	in []byte    // what has come of the answer
@@ -28,11 +31,12 @@ type handed struct {
 
 // take gets the connection ready to be read from.
 func (h *handed) take() {
-	if h == nil || h.err != nil {
+	if h == nil || h.u == nil {
 		return
 	}
 	if h.err = h.be.pool.regain(h.u, h.fd); h.err != nil {
 		h.be.pool.drop(h.u)
+		h.u = nil
 		return
 	}
 	h.fd, h.u.ahead = -1, h.in
@@ -40,7 +44,13 @@ func (h *handed) take() {
 
 // drop gives the connection up.
 func (h *handed) drop() {
-	if h == nil || h.err != nil {
+	if h == nil {
+		return
+	}
+	if h.ride != nil && !h.adopted {
+		h.ride.drop()
+	}
+	if h.u == nil {
 		return
 	}
 	if h.fd >= 0 {
@@ -49,11 +59,24 @@ func (h *handed) drop() {
 	h.be.pool.drop(h.u)
 }
 
+// adopt takes over the number of a write that a worker has sent under one.
+func (x *exchange) adopt() {
+	if h := x.handed; h != nil && h.ride != nil {
+		x.numbered, x.keeps, x.reign = true, true, h.reign
+		x.seal(h.ride.session, h.ride.ticket)
+		h.adopted = true
+	}
+}
+
 // resume is send for what a worker has sent.
 func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
 	err := h.err
-	if errors.Is(err, errLinkLeft) {
+	switch {
+	case errors.Is(err, errLinkLeft):
 		return x.leave()
+	case h.ride != nil:
+		x.ride.block = h.ride.block
+		return x.arrived(h.ride.of, err)
 	}
 	if err == nil {
 		err = h.u.SetDeadline(by)

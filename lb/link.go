@@ -87,6 +87,11 @@ func (w *worker) flush() {
 	}
 	clear(w.due)
 	w.due = w.due[:0]
+	for _, b := range w.loaded {
+		b.outbox.Flush(b.some)
+	}
+	clear(w.loaded)
+	w.loaded = w.loaded[:0]
 }
 
 func flush(m member) {

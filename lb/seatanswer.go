@@ -14,7 +14,10 @@ func (s *seat) answer(a *answer, body []byte) bool {
 	w.b.noteIndex(s.set, s.backend, s.class, a)
 	s.backend.sideline.answered()
 	s.last = w.b.draining.Load()
-	w.out = a.appendTo(w.out[:0], body, s.last, w.clock.Line(w.now))
+	w.out = a.appendTo(w.out[:0], body, s.last, s.riding, w.clock.Line(w.now))
+	if s.riding {
+		s.ride.drop()
+	}
 	s.finish(a.status, int64(len(body)))
 	s.served++
 	w.of.answered.Add(1)
@@ -72,9 +75,9 @@ func (s *seat) describe(r *record, log *accessLog) {
 	r.access, r.client, r.method, r.path = log, s.guest.addr, string(method), string(path)
 }
 
-// release parts the seat from its link, which has let go of it.
+// release parts the seat from its link, which has let go of it, or from its ride.
 func (s *seat) release() {
-	s.link = nil
+	s.link, s.riding = nil, false
 	s.backend.busy.Add(-1)
 }
 
@@ -102,6 +105,11 @@ func (s *seat) close() {
 	}
 	if s.link != nil {
 		s.link.forget(s)
+	}
+	if s.riding {
+		s.ride.seat = nil // it goes on alone
+	}
+	if s.away() {
 		s.finish(statusClientLeft, 0)
 	}
 	s.w.remove(s.fd)
@@ -119,6 +127,7 @@ func (s *seat) tick() {
 		if s.w.pending = true; waited >= s.late || waited >= lookEvery && s.class == classRead && s.w.b.registry.view.Load().deserted(s.backend) {
 			s.link.handOver(s.link.in)
 		}
+	case s.riding: // its bundle looks after it
 	case len(s.rest) > 0:
 		if s.w.pending = true; waited >= limits.WriteTimeout {
 			s.close()

@@ -38,8 +38,13 @@ type worker struct {
 	req      plainRequest
 	ans      answer
 
+	// Bundles to which frames are to be sent at the end of this turn.
+	loaded []*bundle
+	rides  []*ride // that have ended
+
 	mu    sync.Mutex
 	posts []func()
+	told  []*ride // that have ended since
 	ended bool
 }
 
@@ -99,6 +104,9 @@ func (w *worker) run() {
 		for _, do := range w.posted() {
 			do()
 		}
+		for _, r := range w.rides {
+			w.arrive(r)
+		}
 		for _, e := range events {
 			if w.served++; w.served%breathe == 0 {
 				runtime.Gosched()
@@ -112,12 +120,14 @@ func (w *worker) run() {
 	w.end()
 }
 
-// posted takes what is to be done.
+// posted takes what is to be done, and rides that have ended.
 func (w *worker) posted() []func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	posts := w.posts
 	w.posts = nil
+	clear(w.rides)
+	w.rides, w.told = w.told, w.rides[:0]
 	return posts
 }
 
@@ -217,14 +227,15 @@ func (w *worker) cut(g *guest) {
 func (w *worker) end() {
 	w.mu.Lock()
 	w.ended = true
-	posts := w.posts
-	w.posts = nil
 	w.mu.Unlock()
-	for _, do := range posts { // a guest that came late is closed below
+	for _, do := range w.posted() { // a guest that came late is closed below
 		do()
 	}
 	for _, s := range w.guests {
 		s.close()
+	}
+	for _, r := range w.rides {
+		r.drop()
 	}
 	for i := range w.slots {
 		if l, ok := w.slots[i].who.(*link); ok {
