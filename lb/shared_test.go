@@ -194,29 +194,35 @@ func lined(t testing.TB, after string) (addr string, slow, slowCame chan struct{
 func TestSlowAnswerHoldsNobodyBack(t *testing.T) {
 	t.Parallel()
 	addr, slow, came := lined(t, "")
-	cfg := foreign(t, addr)
-	lb.ShareHard(&cfg)
-	p := start(t, cfg)
-	p.settled(t, 1, addr)
+	p := startWorkers(t, addr, 1, lb.ShareHard)
 	release := sync.OnceFunc(func() { close(slow) })
 	t.Cleanup(release)
-	c := client(t)
-	do(t, c, "GET", p.url("/first"), "") // leaves a connection that can be shared
-	late := async(c, "GET", p.url("/slow"), "")
-	<-came
-	var behind []<-chan reply
-	for i := range 8 {
-		behind = append(behind, async(c, "GET", p.url(fmt.Sprintf("/%d", i)), ""))
+	late := dial(t, p.Addr())
+	toWorker(t, late)
+	var behind []net.Conn
+	for range 8 {
+		c := dial(t, p.Addr())
+		toWorker(t, c)
+		behind = append(behind, c)
 	}
-	for i, ch := range behind {
-		if r := await(t, ch); r.status != 200 || r.body != fmt.Sprintf("/%d", i) {
-			t.Errorf("behind the slow one: %+v", r)
+	write(t, late, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-came
+	for i, c := range behind {
+		write(t, c, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", i))
+	}
+	for i, c := range behind {
+		if a := readAnswer(t, bufio.NewReader(c), http.MethodGet); a.status != 200 || a.body != fmt.Sprintf("/%d", i) {
+			t.Errorf("behind the slow one: %+v", a)
 		}
 	}
-	release()
-	if r := await(t, late); r.status != 200 || r.body != "/slow" {
-		t.Errorf("the slow one: %+v", r)
+	if _, left := p.Rides(); left == 0 {
+		t.Error("no read was behind it: nothing was tested")
 	}
+	release()
+	if a := readAnswer(t, bufio.NewReader(late), http.MethodGet); a.status != 200 || a.body != "/slow" {
+		t.Errorf("the slow one: %+v", a)
+	}
+	c := client(t)
 	for range 10 { // its connection, on which those of others would follow, serves nobody
 		if r := do(t, c, "PUT", p.url("/after"), ""); r.body != "/after" {
 			t.Errorf("afterwards: %+v", r)
