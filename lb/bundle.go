@@ -57,7 +57,7 @@ func (b *bundle) some(p []byte) (int, error) {
 	if raw == nil {
 		return 0, nil
 	}
-	b.part = p
+	b.part, b.sent = p, 0
 	err := raw.Control(b.sendPart)
 	if err == nil {
 		err = b.err
@@ -92,8 +92,11 @@ func (b *bundle) begin() error {
 	}
 	b.u.r = edge.NewFrameReader(b.u)
 	b.sendPart = func(fd uintptr) {
-		if b.sent, b.err = sock.Send(fd, b.part); b.err == unix.EAGAIN {
-			b.sent, b.err = 0, nil
+		if b.sent, b.err = sock.Send(fd, b.part); b.err != nil {
+			b.sent = 0
+		}
+		if b.err == unix.EAGAIN {
+			b.err = nil
 		}
 	}
 	b.outbox = edge.NewOutbox(func(p []byte) error {

@@ -109,16 +109,17 @@ func (o *Outbox) Flush(some func([]byte) (int, error)) {
 		return
 	}
 	n, err := some(o.out)
-	switch rest := o.out[n:]; {
+	switch {
 	case err != nil:
 		o.out = o.out[:0]
-	case len(rest) == 0 && cap(o.out) > keepOut:
+	case n < len(o.out):
+		o.out = append(o.out[:0], o.out[n:]...)
+		o.sending = true
+		go o.sendAll()
+	case cap(o.out) > keepOut:
 		o.out = nil
 	default:
-		if o.out = append(o.out[:0], rest...); len(rest) > 0 {
-			o.sending = true
-			go o.sendAll()
-		}
+		o.out = o.out[:0]
 	}
 }
 
