@@ -2,7 +2,9 @@ package lb
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge"
@@ -22,6 +24,8 @@ const (
 var (
 	// errUnbundled says that a node takes no requests in frames.
 	errUnbundled = errors.New("the backend takes no bundles of writes")
+	// errUnasked says that a backend sent more than it was asked for.
+	errUnasked = fmt.Errorf("%w: it was not asked for", errBadAnswer)
 	// errBundleIdle ends a bundle that nobody uses.
 	errBundleIdle = errors.New("nobody uses the bundle")
 )
@@ -164,14 +168,20 @@ func (b *bundle) tick(now time.Time) error {
 			r.end(os.ErrDeadlineExceeded)
 		}
 	}
-	if b.idle++; b.served || len(b.free) < len(b.places) {
+	waits := b.waits()
+	if b.idle++; b.served || waits {
 		b.idle, b.served = 0, false
 	}
-	if b.idle > bundleIdle || s.ended && len(b.free) == len(b.places) {
+	if b.idle > bundleIdle || s.ended && !waits {
 		b.leave()
 		return errBundleIdle // it is nobody's
 	}
 	return b.u.SetReadDeadline(now.Add(bundleTick))
+}
+
+// waits says whether anybody waits for an answer; the lock is held.
+func (b *bundle) waits() bool {
+	return slices.ContainsFunc(b.places, func(r *ride) bool { return r != nil && r != forgotten })
 }
 
 // leave takes no more writes; the lock is held.

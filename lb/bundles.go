@@ -103,7 +103,7 @@ func (s *bundles) close() {
 	s.ended = true
 	if b := s.open; b != nil {
 		b.leave()
-		if len(b.free) == len(b.places) {
+		if !b.waits() {
 			_ = b.u.Close()
 		}
 	}

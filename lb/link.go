@@ -34,13 +34,9 @@ type link struct {
 	since  time.Time
 }
 
-var (
-	// errLinkLeft says that a read left the link it shared without an answer, for no fault
-	// of the backend's that is known.
-	errLinkLeft = errors.New("the connection that several reads shared serves them no more")
-	// errUnasked says that a backend sent more than it was asked for.
-	errUnasked = errors.New("the backend sent what it was not asked for")
-)
+// errLinkLeft says that a read left the link it shared without an answer, for no fault
+// of the backend's that is known.
+var errLinkLeft = errors.New("the connection that several reads shared serves them no more")
 
 // send sends a seat's request over a link that is fit for it, and returns that; nil:
 // there is none, and nothing was sent. One that may go with others is sent at the end of
@@ -97,7 +93,7 @@ func (w *worker) flush() {
 func flush(m member) {
 	l := m.(*link) //nolint:forcetypeassert // no others are due
 	if l.asked == 0 && !l.w.fit(l) {
-		l.fail(errUnasked) // or it was closed
+		l.fail(errLinkLeft)
 		return
 	}
 	l.since = l.w.now
@@ -126,7 +122,7 @@ func (l *link) ready(what uint32) {
 		return
 	}
 	if l.ended = l.ended || what&(poll.Ended|poll.Broken) != 0; l.asked == 0 {
-		l.fail(errUnasked) // or it was closed
+		l.fail(errLinkLeft) // it was closed, or something came unasked
 		return
 	}
 	for {
@@ -169,14 +165,16 @@ func (l *link) panicked() {
 }
 
 // forget notes that a seat does not wait for its answer any more.
-func (l *link) forget(s *seat) { l.queue[slices.Index(l.queue, s)] = nil }
+func (l *link) forget(s *seat) {
+	if i := slices.Index(l.queue, s); i >= 0 { // it may have come to its end in a bug
+		l.queue[i] = nil
+	}
+}
 
 // fail ends the connection under all requests on it.
 func (l *link) fail(err error) {
 	for _, s := range l.end() {
-		if s != nil {
-			s.handOver(handed{err: unexpected(err)})
-		}
+		s.lose(unexpected(err))
 	}
 }
 

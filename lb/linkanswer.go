@@ -2,6 +2,7 @@ package lb
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 
@@ -11,12 +12,12 @@ import (
 // take looks at all that has come, and says whether nothing more is waited for. Those
 // who were answered go on only then: their next requests may need the room that it is in.
 func (l *link) take(came []byte) (done bool) {
+	clear(l.w.answered)
+	l.w.answered = l.w.answered[:0]
 	done = l.answer(came)
 	for _, s := range l.w.answered {
 		s.goOn()
 	}
-	clear(l.w.answered)
-	l.w.answered = l.w.answered[:0]
 	return done
 }
 
@@ -25,7 +26,7 @@ func (l *link) answer(came []byte) (done bool) {
 	a := &l.w.ans
 	for len(came) > 0 {
 		if l.asked == 0 {
-			l.fail(errUnasked)
+			l.fail(errLinkLeft) // what came was not asked for
 			return true
 		}
 		i := bytes.Index(came, []byte("\r\n\r\n"))
@@ -46,8 +47,8 @@ func (l *link) answer(came []byte) (done bool) {
 		}
 		switch {
 		case l.asked > 0:
-		case l.ended || !a.keep || l.stuck || len(came) > 0:
-			l.fail(errUnasked)
+		case l.ended || !a.keep || l.stuck:
+			l.fail(errLinkLeft)
 			came = nil
 		case len(l.queue) == 0:
 			l.shelve()
@@ -89,8 +90,8 @@ func follows(a *answer) bool {
 // what came of the answer. Those behind it are asked again; they go apart for a while, so
 // that many such answers cost little.
 func (l *link) handOver(came []byte) {
-	if l.stuck { // the server has no way to go on with that
-		l.fail(os.ErrDeadlineExceeded)
+	if len(l.queue) == 0 {
+		l.drop()
 		return
 	}
 	oldest, behind, asked := l.queue[0], l.queue[1:], l.asked
@@ -98,16 +99,28 @@ func (l *link) handOver(came []byte) {
 		l.w.stock[l.be].apart = l.w.now.Add(sharedPause)
 	}
 	l.queue = nil
-	if oldest == nil {
+	switch {
+	case oldest == nil:
 		l.drop()
-	} else {
+	case l.stuck: // the server has no way to go on with that
+		l.drop()
+		oldest.lose(os.ErrDeadlineExceeded)
+	default:
 		oldest.guest.sendAway(oldest.served)
 		oldest.handOver(handed{u: l.u, fd: l.part(), in: bytes.Clone(came), behind: asked > 1})
 	}
 	for _, s := range behind {
-		if s != nil {
-			l.be.sharedLeft.Add(1)
-			s.handOver(handed{err: errLinkLeft})
-		}
+		s.lose(errLinkLeft)
 	}
+}
+
+// lose gives the server a request that has lost its link.
+func (s *seat) lose(err error) {
+	if s == nil {
+		return
+	}
+	if errors.Is(err, errLinkLeft) {
+		s.backend.sharedLeft.Add(1)
+	}
+	s.handOver(handed{err: err})
 }

@@ -15,7 +15,8 @@ type ride struct {
 
 	// These belong to the worker.
 	of      *bundle
-	seat    *seat // whose write it is; nil: nobody waits for it any more
+	seat    *seat // whose write it is, also after its client has left
+	over    bool  // it has come to its end
 	session *session
 	ticket  ticket
 }

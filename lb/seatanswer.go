@@ -15,9 +15,6 @@ func (s *seat) answer(a *answer, body []byte) bool {
 	s.backend.sideline.answered()
 	s.last = w.b.draining.Load()
 	w.out = a.appendTo(w.out[:0], body, s.last, s.riding, w.clock.Line(w.now))
-	if s.riding {
-		s.ride.drop()
-	}
 	s.finish(a.status, int64(len(body)))
 	s.served++
 	w.of.answered.Add(1)
@@ -77,6 +74,9 @@ func (s *seat) describe(r *record, log *accessLog) {
 
 // release parts the seat from its link, which has let go of it, or from its ride.
 func (s *seat) release() {
+	if s.riding {
+		s.ride.drop()
+	}
 	s.link, s.riding = nil, false
 	s.backend.busy.Add(-1)
 }
@@ -84,6 +84,7 @@ func (s *seat) release() {
 // handOver makes the request that is under way the server's.
 func (s *seat) handOver(h handed) {
 	h.set, h.class, h.be, h.start, h.reign, h.answers = s.set, s.class, s.backend, s.since, s.reign, s.answers
+	s.riding = false // the number goes with it
 	s.release()
 	s.w.b.inFlight.Add(-1) // the server counts it again
 	s.leave(&h)
@@ -106,10 +107,7 @@ func (s *seat) close() {
 	if s.link != nil {
 		s.link.forget(s)
 	}
-	if s.riding {
-		s.ride.seat = nil // it goes on alone
-	}
-	if s.away() {
+	if s.away() && !s.aboard() { // a ride goes on alone
 		s.finish(statusClientLeft, 0)
 	}
 	s.w.remove(s.fd)

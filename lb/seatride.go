@@ -7,9 +7,6 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxIdentity is the most bytes that an identity adds to a head.
-const maxIdentity = 256
-
 // board sends the numbered write that w.req is to the leader in a bundle, and says
 // whether that could be: all that would have to be waited for is the server's, such as a
 // number or the bundle.
@@ -41,8 +38,9 @@ func (s *seat) board(set *settings, be *backend, reign uint64) bool {
 		r.drop()
 		return false
 	}
-	r.of, r.seat = bu, s
+	r.of, r.seat, r.over = bu, s, false
 	s.ride, s.riding = r, true
+	w.aboard++
 	bu.outbox.Leave(at, w.out)
 	if !slices.Contains(w.loaded, bu) {
 		w.loaded = append(w.loaded, bu)
@@ -50,21 +48,32 @@ func (s *seat) board(set *settings, be *backend, reign uint64) bool {
 	return true
 }
 
+// aboard says whether a ride of its is under way.
+func (s *seat) aboard() bool { return s.riding && !s.ride.over }
+
 // arrive has a seat look at what became of its write.
 func (w *worker) arrive(r *ride) {
-	if r.seat == nil {
-		r.drop()
-		return
-	}
+	w.aboard--
+	r.over = true
 	w.guard(r.seat, arrived)
 }
 
 func arrived(m member) {
 	s := m.(*seat) //nolint:forcetypeassert // who rides is on a seat
 	r, a := s.ride, &s.w.ans
+	if s.fd < 0 {
+		s.finish(statusClientLeft, 0)
+		return
+	}
 	if r.err != nil || a.readWhole(r.block, r.ticket.number) != nil || !a.decided(r.ticket.number) {
 		s.handOver(handed{err: r.err, ride: r})
-	} else if s.answer(a, r.block[a.size:]) {
+		return
+	}
+	there := s.answer(a, r.block[a.size:])
+	if cap(r.block) > keepRoom {
+		r.block = nil
+	}
+	if there {
 		s.goOn()
 	}
 }

@@ -41,6 +41,7 @@ type worker struct {
 	// Bundles to which frames are to be sent at the end of this turn.
 	loaded []*bundle
 	rides  []*ride // that have ended
+	aboard int     // rides that have not
 
 	mu    sync.Mutex
 	posts []func()
@@ -210,7 +211,7 @@ func (w *worker) drain(gone chan<- struct{}) {
 }
 
 func (w *worker) tellGone() {
-	if w.gone != nil && len(w.guests) == 0 {
+	if w.gone != nil && len(w.guests) == 0 && w.aboard == 0 {
 		w.gone <- struct{}{}
 		w.gone = nil
 	}
@@ -235,7 +236,7 @@ func (w *worker) end() {
 		s.close()
 	}
 	for _, r := range w.rides {
-		r.drop()
+		w.arrive(r)
 	}
 	for i := range w.slots {
 		if l, ok := w.slots[i].who.(*link); ok {
