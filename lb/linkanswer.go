@@ -12,12 +12,13 @@ import (
 // take looks at all that has come, and says whether nothing more is waited for. Those
 // who were answered go on only then: their next requests may need the room that it is in.
 func (l *link) take(came []byte) (done bool) {
-	clear(l.w.answered)
-	l.w.answered = l.w.answered[:0]
+	l.w.answered = l.w.answered[:0] // there are some after a bug
 	done = l.answer(came)
 	for _, s := range l.w.answered {
 		s.goOn()
 	}
+	clear(l.w.answered)
+	l.w.answered = l.w.answered[:0]
 	return done
 }
 
