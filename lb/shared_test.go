@@ -248,3 +248,65 @@ func TestAnswerNobodyAskedForIsDropped(t *testing.T) {
 		}
 	}
 }
+
+// What is behind an answer that has no body, or after which the connection ends, is not
+// taken for the answer of the next read on the connection, whatever the answer says.
+func TestNextReadGetsNothingBehindOddAnswers(t *testing.T) {
+	t.Parallel()
+	const wrong = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
+	for name, said := range map[string]string{
+		"not modified": fmt.Sprintf("HTTP/1.1 304 Not Modified\r\nContent-Length: %d\r\n\r\n", len(wrong)),
+		"no content":   fmt.Sprintf("HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n", len(wrong)),
+		"the last one": "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+		"an old one":   "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			came, let := make(chan struct{}), make(chan struct{})
+			addr := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+				for {
+					req, _, err := readRequest(r)
+					if err != nil {
+						return
+					}
+					answer := okAnswer
+					switch req.URL.Path {
+					case "/held":
+						came <- struct{}{}
+						<-let
+					case "/odd":
+						answer = said + wrong
+					}
+					if _, err := io.WriteString(c, answer); err != nil {
+						return
+					}
+				}
+			})
+			p := startWorkers(t, addr, 1, func(cfg *lb.Config) {
+				lb.ShareHard(cfg)
+				cfg.UpstreamConns = 1
+			})
+			var conns []net.Conn
+			for range 3 {
+				c := dial(t, p.Addr())
+				toWorker(t, c)
+				conns = append(conns, c)
+			}
+			before := p.Attempts(addr)
+			for i, path := range []string{"/held", "/odd", "/next"} {
+				write(t, conns[i], "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				if i == 0 {
+					<-came
+				}
+			}
+			eventually(t, "all of them on one connection", func() bool { return p.Attempts(addr) == before+3 })
+			close(let)
+			if a := readAnswer(t, bufio.NewReader(conns[2]), http.MethodGet); a.status != 200 || a.body != "ok" {
+				t.Errorf("the next one got %d %q", a.status, a.body)
+			}
+			if _, left := p.Rides(); left == 0 {
+				t.Error("no read was behind it: nothing was tested")
+			}
+		})
+	}
+}
