@@ -223,8 +223,8 @@ func (a *answer) copyTo(resp *fasthttp.Response, c changes) {
 
 // appendTo appends the whole answer as the client of a plain request gets it: copyTo for
 // a worker, which needs no server to write it. last closes the connection behind it. date
-// is a whole header line.
-func (a *answer) appendTo(dst, body []byte, last bool, date []byte) []byte {
+// is a whole header line. numbered leaves out the number.
+func (a *answer) appendTo(dst, body []byte, last, numbered bool, date []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(a.status), 10)
 	dst = append(dst, ' ')
@@ -245,7 +245,7 @@ func (a *answer) appendTo(dst, body []byte, last bool, date []byte) []byte {
 			}
 			told = told || s.is("content-length")
 		case 'd':
-			if s.is("date") { // it is the balancer's own
+			if s.is("date") || numbered && s.is("dengine-sequence") { // they are the balancer's own
 				continue
 			}
 		case 'k', 'p', 't', 'u':

@@ -12,12 +12,16 @@ import (
 type backend struct {
 	Backend
 	pool    *pool
-	lanes   *lanes
 	bundles *bundles
 
 	requests atomic.Uint64 // attempts
 	errors   atomic.Uint64 // attempts without an answer
-	long     atomic.Int64  // streamed request bodies and tunnels now
+	busy     atomic.Int64  // requests under way
+	// Reads that were answered over a connection that they shared, and that left one
+	// without an answer.
+	sharedReads, sharedLeft atomic.Uint64
+
+	long     atomic.Int64 // streamed request bodies and tunnels now
 	sideline sideline
 	reached  atomic.Uint64 // log index that it is known to have applied
 	near     atomic.Bool   // it follows the writes closely

@@ -2,10 +2,14 @@ package lb
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge"
+	"github.com/dengine/dengine/internal/edge/sock"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -17,8 +21,14 @@ const (
 	bundleIdle = 200
 )
 
-// errUnbundled says that a node takes no requests in frames.
-var errUnbundled = errors.New("the backend takes no bundles of writes")
+var (
+	// errUnbundled says that a node takes no requests in frames.
+	errUnbundled = errors.New("the backend takes no bundles of writes")
+	// errUnasked says that a backend sent more than it was asked for.
+	errUnasked = fmt.Errorf("%w: it was not asked for", errBadAnswer)
+	// errBundleIdle ends a bundle that nobody uses.
+	errBundleIdle = errors.New("nobody uses the bundle")
+)
 
 // bundle is a connection to a node on which many numbered writes are under way, each
 // in a frame with its place (package edge), and each answered as soon as it is decided:
@@ -29,6 +39,12 @@ type bundle struct {
 	u      *upstream
 	outbox *edge.Outbox
 
+	// Of some, which is never called twice at once.
+	part     []byte
+	sent     int
+	err      error
+	sendPart func(fd uintptr)
+
 	// What follows is guarded by the lock of bundles.
 	places []*ride // whose answer is to come; nil: free
 	free   []uint32
@@ -38,6 +54,23 @@ type bundle struct {
 
 // forgotten is at the place of a write that waits for its answer no longer.
 var forgotten = new(ride)
+
+// some sends as much of p as there is room for. It is for Outbox.Flush.
+func (b *bundle) some(p []byte) (int, error) {
+	raw := b.u.Raw()
+	if raw == nil {
+		return 0, nil
+	}
+	b.part, b.sent = p, 0
+	err := raw.Control(b.sendPart)
+	if err == nil {
+		err = b.err
+	}
+	if err != nil {
+		b.end()
+	}
+	return b.sent, err
+}
 
 // begin asks a node for a bundle.
 func (b *bundle) begin() error {
@@ -62,6 +95,14 @@ func (b *bundle) begin() error {
 		return errUnasked
 	}
 	b.u.r = edge.NewFrameReader(b.u)
+	b.sendPart = func(fd uintptr) {
+		if b.sent, b.err = sock.Send(fd, b.part); b.err != nil {
+			b.sent = 0
+		}
+		if b.err == unix.EAGAIN {
+			b.err = nil
+		}
+	}
 	b.outbox = edge.NewOutbox(func(p []byte) error {
 		err := b.u.SetWriteDeadline(time.Now().Add(bundleStuck))
 		if err == nil {
@@ -110,7 +151,7 @@ func (b *bundle) give(at uint32, block []byte) error {
 	s.mu.Unlock()
 	if r != forgotten {
 		s.rides.Add(1)
-		r.done <- rideEnd{}
+		r.end(nil)
 	}
 	return nil
 }
@@ -124,17 +165,23 @@ func (b *bundle) tick(now time.Time) error {
 	for at, r := range b.places {
 		if r != nil && r != forgotten && !now.Before(r.by) {
 			b.places[at] = forgotten
-			r.done <- rideEnd{err: os.ErrDeadlineExceeded}
+			r.end(os.ErrDeadlineExceeded)
 		}
 	}
-	if b.idle++; b.served || len(b.free) < len(b.places) {
+	waits := b.waits()
+	if b.idle++; b.served || waits {
 		b.idle, b.served = 0, false
 	}
-	if b.idle > bundleIdle || s.ended && len(b.free) == len(b.places) {
+	if b.idle > bundleIdle || s.ended && !waits {
 		b.leave()
-		return errLaneLeft // it is nobody's
+		return errBundleIdle // it is nobody's
 	}
 	return b.u.SetReadDeadline(now.Add(bundleTick))
+}
+
+// waits says whether anybody waits for an answer; the lock is held.
+func (b *bundle) waits() bool {
+	return slices.ContainsFunc(b.places, func(r *ride) bool { return r != nil && r != forgotten })
 }
 
 // leave takes no more writes; the lock is held.
@@ -162,7 +209,7 @@ func (b *bundle) broken(err error) {
 	_ = b.u.Close() // nobody who is sending waits any longer
 	for _, r := range places {
 		if r != nil && r != forgotten {
-			r.done <- rideEnd{err: err}
+			r.end(err)
 		}
 	}
 	s.pool.drop(b.u)

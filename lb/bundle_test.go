@@ -1,8 +1,10 @@
 package lb_test
 
 import (
+	"bufio"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -254,5 +256,67 @@ func TestClientsGetNoBundles(t *testing.T) {
 		"GET /kv/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	if strings.Contains(got, " 101 ") || strings.Count(got, "HTTP/1.1 200") != 2 {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A client that leaves under its write costs nobody a number: that is free again once the
+// write is decided, and not before.
+func TestClientLeavesUnderABundledWrite(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.window = 4
+	release := make(chan struct{})
+	k.fail(k.nodes[0], fault{before: func(ctx *fasthttp.RequestCtx) bool {
+		if strings.HasPrefix(string(ctx.Path()), "/kv/slow") {
+			<-release
+		}
+		return false
+	}})
+	cfg := config(k.nodes...)
+	cfg.Workers = 1
+	p := k.start(t, cfg)
+	var leavers []net.Conn
+	for i := range 3 {
+		c := dial(t, p.Addr())
+		r := bufio.NewReader(c)
+		for before := p.Bundled() + p.worked(); p.Bundled()+p.worked() < before+4; { // until a worker sends its writes in a bundle
+			write(t, c, plainPost(fmt.Sprintf("/kv/w%d", i)))
+			if a := readAnswer(t, r, "POST"); a.status != 200 {
+				t.Fatalf("%+v", a)
+			}
+		}
+		leavers = append(leavers, c)
+	}
+	for i, c := range leavers {
+		write(t, c, plainPost(fmt.Sprintf("/kv/slow%d", i)))
+	}
+	arrived := func(n int) func() bool {
+		return func() (all bool) {
+			k.locked(func() { all = k.arrived["/kv/slow0"]+k.arrived["/kv/slow1"]+k.arrived["/kv/slow2"] == n })
+			return all
+		}
+	}
+	eventually(t, "the slow writes to arrive", arrived(3))
+	for _, c := range leavers {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+	eventually(t, "the clients to be forgotten", func() bool { return p.Status().Clients.Open == 0 })
+	if n := p.Status().Session.InFlight; n != 3 {
+		t.Errorf("%d numbers are in use while three writes are not decided", n)
+	}
+	close(release)
+	eventually(t, "their numbers to be free", func() bool { return p.Status().Session.InFlight == 0 })
+	c := client(t)
+	for i := range 20 { // many more than the window has
+		if r := do(t, c, "PUT", p.url(fmt.Sprint("/kv/after", i)), "x"); r.status != 200 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if s := p.Status(); s.Session.InFlight != 0 || s.Requests.InFlight != 0 {
+		t.Errorf("in flight: %+v, %+v", s.Session, s.Requests)
+	}
+	for i := range 3 {
+		k.once(t, fmt.Sprint("/kv/slow", i), 1)
 	}
 }

@@ -12,9 +12,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// bundleFrom is how many requests must be under way to a backend for writes to go in
-// bundles: fewer gain nothing by it.
-const bundleFrom = 2
+const (
+	// bundleFrom is how many requests must be under way to a backend for writes to go in
+	// bundles: fewer gain nothing by it.
+	bundleFrom = 2
+	// How long a backend is not asked for a bundle after it gave none: twice as long each
+	// time.
+	bundlePauseLeast = time.Second
+	bundlePauseMost  = 10 * time.Second
+)
 
 // bundles is the bundle to one backend, if there is one, and whether to ask for one.
 type bundles struct {
@@ -62,7 +68,7 @@ func (s *bundles) seek(now time.Time, c claim) {
 	if s.opening || s.ended || now.Before(s.until) {
 		return
 	}
-	u := s.pool.spare(0)
+	u := s.pool.spare()
 	if u == nil {
 		return
 	}
@@ -82,7 +88,7 @@ func (s *bundles) seek(now time.Time, c claim) {
 			b.run()
 			return
 		}
-		s.pause = min(max(2*s.pause, lanePauseLeast), lanePauseMost)
+		s.pause = min(max(2*s.pause, bundlePauseLeast), bundlePauseMost)
 		s.until = time.Now().Add(s.pause)
 		s.mu.Unlock()
 		s.log.Debug("no bundle of writes", zap.String("backend", s.pool.addr), zap.Error(err))
@@ -97,7 +103,7 @@ func (s *bundles) close() {
 	s.ended = true
 	if b := s.open; b != nil {
 		b.leave()
-		if len(b.free) == len(b.places) {
+		if !b.waits() {
 			_ = b.u.Close()
 		}
 	}
@@ -114,9 +120,9 @@ func (x *exchange) bundles(busy int64) bool {
 
 // bundled sends a write in a bundle, and says whether there was one.
 func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, bool) {
-	r := &x.lane
+	r := &x.ride
 	if r.done == nil {
-		r.done = make(chan rideEnd, 1)
+		r.done = make(chan error, 1)
 	}
 	r.since, r.by = x.began, by
 	b, at, err := be.bundles.join(r, claim{g, be, x.reign})
@@ -128,35 +134,40 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 		return attempt{}, false
 	}
 	b.outbox.Put(at, x.head)
-	var a attempt
-	if end := <-r.done; end.err != nil {
-		a = x.broke(end.err)
-	} else if err := x.readWhole(); err != nil {
-		b.end() // what else comes over it is no better
+	return x.arrived(b, <-r.done), true
+}
+
+// arrived is the attempt of a write in a bundle that came to its end.
+func (x *exchange) arrived(b *bundle, err error) (a attempt) {
+	if err == nil {
+		if err = x.ans.readWhole(x.ride.block, x.sequence); err != nil {
+			b.end() // what else comes over it is no better
+		}
+	}
+	if err != nil {
 		a = x.broke(err)
 	} else {
 		x.whole = true
 		a = x.answered()
 	}
 	a.sent, a.reused = true, true
-	return a, true
+	return a
 }
 
 // readWhole reads an answer that came whole: its head, and as much body as that says.
-// Where it was decided under a number, that must be this write's.
-func (x *exchange) readWhole() error {
-	block := x.lane.block
+// Where it was decided under a number, that must be the write's.
+func (a *answer) readWhole(block []byte, number uint64) error {
 	i := bytes.Index(block, []byte("\r\n\r\n"))
 	if i < 0 {
 		return fmt.Errorf("%w: it has no head", errBadAnswer)
 	}
-	if err := x.ans.parse(block[:i+4], false); err != nil {
+	if err := a.parse(block[:i+4], false); err != nil {
 		return err
 	}
-	if x.ans.status < fasthttp.StatusOK || x.ans.length != len(block)-x.ans.size {
+	if a.status < fasthttp.StatusOK || a.length != len(block)-a.size {
 		return fmt.Errorf("%w: its body is not as long as its head says", errBadAnswer)
 	}
-	if n := x.ans.sequence; n != 0 && n != x.sequence {
+	if a.sequence != 0 && a.sequence != number {
 		return fmt.Errorf("%w: it is another write's", errBadAnswer)
 	}
 	return nil

@@ -26,8 +26,7 @@ const (
 	WriteAny WritePolicy = "any"
 )
 
-// SharePolicy says to which backends short reads share connections while many are
-// under way. A backend that can be made to answer one request twice would give
+// SharePolicy says to which backends short requests share connections. A backend that can be made to answer one request twice would give
 // one client's answer to another then; dengine nodes cannot.
 type SharePolicy string
 
@@ -107,12 +106,11 @@ type Config struct {
 	UpstreamIdleConns   int           // idle ones kept to one backend, and as many again by workers; zero: none
 	UpstreamIdleTimeout time.Duration // how long an idle one is kept
 
-	// ShareReads lets short reads to one backend share connections while many are under
-	// way there, which saves system calls on both sides. It ends by itself where a backend
-	// makes those behind wait for those before them. Where nodes may share, short
-	// numbered writes do too: each has an answer of its own there, in any order.
+	// ShareReads lets reads of one key that workers send to a backend share connections,
+	// which saves system calls on both sides. Where nodes may share, short numbered writes do
+	// too: each has an answer of its own there, in any order.
 	ShareReads SharePolicy
-	shareHard  bool // for tests: with every service, as soon as there is a connection to share, and without a pause after one ended
+	shareHard  bool // for tests: all plain GETs, of every service
 
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 
@@ -125,6 +123,15 @@ type Config struct {
 	AccessLogSample int    // log one request of this many; those that failed (status 5xx) always
 
 	Version string // shown by the admin port's /status
+}
+
+// firstSending is how long the first sending of a numbered write may take, after which
+// there must be time for another.
+func (c *Config) firstSending() time.Duration {
+	if c.HoldTimeout == 0 {
+		return c.UpstreamTimeout
+	}
+	return min(c.UpstreamTimeout, c.HoldTimeout/2)
 }
 
 // DefaultConfig is for three nodes and a balancer on one machine.

@@ -15,7 +15,7 @@ func (b *Balancer) deliver(x *exchange) error {
 	resp := &x.ctx.Response
 	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.session != nil, unknown: x.doubt})
 	if x.whole {
-		resp.AppendBody(x.lane.block[x.ans.size:])
+		resp.AppendBody(x.ride.block[x.ans.size:])
 		return nil
 	}
 	if _, err := u.r.Discard(x.ans.size); err != nil {

@@ -22,7 +22,9 @@
 //   - workers.go answers plain requests (plain.go) without a goroutine for each:
 //     guest.go moves a client's connection between the server and a worker, where
 //     it has a seat (seat.go), and lend.go lends the worker connections to backends
-//     (link.go). What a worker cannot finish is handed back (handed.go).
+//     (link.go), which reads of nodes share (stock.go, linkanswer.go). Numbered
+//     writes go in bundles (seatride.go). What a worker cannot finish is handed back
+//     (handed.go).
 //
 // Backends are known only as HTTP addresses. Whether they are dengine nodes or
 // any other HTTP service is a matter of Config.Checks.

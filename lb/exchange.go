@@ -39,8 +39,8 @@ type exchange struct {
 
 	conn     *upstream
 	ans      answer
-	lane     ride     // begun where it has a time
-	whole    bool     // the answer is all in lane.block
+	ride     ride     // of a numbered write
+	whole    bool     // the answer is all in ride.block
 	hint     *backend // where the last refusal pointed
 	hints    int      // how many were followed
 	tried    []*backend
@@ -85,13 +85,13 @@ type exchange struct {
 // reset makes x ready for another request.
 func (x *exchange) reset() {
 	head, body, tried, hw, buf, conn := x.head[:0], x.body[:0], x.tried[:0], x.hw, x.buf, x.ans.conn
-	lane := ride{done: x.lane.done, block: x.lane.block[:0]}
+	aboard := ride{done: x.ride.done, block: x.ride.block[:0]}
 	if cap(body) > keepBuffer {
 		body = nil
 	}
 	clear(x.tried)
 	conn.reset()
-	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, lane: lane}
+	*x = exchange{head: head, body: body, tried: tried, hw: hw, buf: buf, ans: answer{conn: conn}, ride: aboard}
 }
 
 // send tries one backend, until the head of its answer is there. On endAnswered
@@ -104,9 +104,9 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	if h == nil {
 		be.requests.Add(1) // else the worker did
 	}
-	busy := be.lanes.busy.Add(1)
+	busy := be.busy.Add(1)
 	defer func() {
-		be.lanes.busy.Add(-1)
+		be.busy.Add(-1)
 		if !a.left && a.end != endAnswered && a.end != endClientLeft && a.end != endFull {
 			be.errors.Add(1)
 		}
@@ -118,11 +118,6 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 	if (x.stream != nil || x.hw.upgrade != nil) && !x.beginLong(be) {
 		x.err = errLongBusy
 		return attempt{end: endFull}
-	}
-	if x.shares(g, be, by, busy) {
-		if a, ok := x.ride(g, be, by); ok {
-			return a
-		}
 	}
 	if x.bundles(busy) {
 		if a, ok := x.bundled(g, be, by); ok {

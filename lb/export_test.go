@@ -19,8 +19,8 @@ func (b *Balancer) Bundled() (answered uint64) {
 // Rides are how many reads were answered over shared connections, and how many left one.
 func (b *Balancer) Rides() (answered, left uint64) {
 	for _, be := range b.registry.all() {
-		answered += be.lanes.rides.Load()
-		left += be.lanes.left.Load()
+		answered += be.sharedReads.Load()
+		left += be.sharedLeft.Load()
 	}
 	return answered, left
 }

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,18 +19,24 @@ type handed struct {
 	answers uint64 // of the backend, before
 	err     error  // there will be no answer; the rest is nothing then
 
+	ride    *ride // of a numbered write, that has come to its end
+	adopted bool  // its number is the exchange's
+
 	u  *upstream // where the answer will come
 	fd int       // its socket, until take
 	in []byte    // what has come of the answer
+	// behind: other requests were sent after it there.
+	behind bool
 }
 
 // take gets the connection ready to be read from.
 func (h *handed) take() {
-	if h == nil || h.err != nil {
+	if h == nil || h.u == nil {
 		return
 	}
 	if h.err = h.be.pool.regain(h.u, h.fd); h.err != nil {
 		h.be.pool.drop(h.u)
+		h.u = nil
 		return
 	}
 	h.fd, h.u.ahead = -1, h.in
@@ -37,7 +44,13 @@ func (h *handed) take() {
 
 // drop gives the connection up.
 func (h *handed) drop() {
-	if h == nil || h.err != nil {
+	if h == nil {
+		return
+	}
+	if h.ride != nil && !h.adopted {
+		h.ride.drop()
+	}
+	if h.u == nil {
 		return
 	}
 	if h.fd >= 0 {
@@ -46,9 +59,25 @@ func (h *handed) drop() {
 	h.be.pool.drop(h.u)
 }
 
+// adopt takes over the number of a write that a worker has sent under one.
+func (x *exchange) adopt() {
+	if h := x.handed; h != nil && h.ride != nil {
+		x.numbered, x.keeps, x.reign = true, true, h.reign
+		x.seal(h.ride.session, h.ride.ticket)
+		h.adopted = true
+	}
+}
+
 // resume is send for what a worker has sent.
 func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
 	err := h.err
+	switch {
+	case errors.Is(err, errLinkLeft):
+		return x.leave()
+	case h.ride != nil:
+		x.ride.block = h.ride.block
+		return x.arrived(h.ride.of, err)
+	}
 	if err == nil {
 		err = h.u.SetDeadline(by)
 	}
@@ -57,10 +86,25 @@ func (x *exchange) resume(g *registry, h *handed, by time.Time) (a attempt) {
 	} else {
 		a = x.receive(g, h.u, by, nil)
 	}
-	if a.sent, a.reused = true, true; a.end == endAnswered {
-		x.conn = h.u
-	} else {
+	a.sent, a.reused = true, true
+	switch {
+	case a.end != endAnswered:
 		h.drop()
+	case h.behind && (x.ans.length < 0 || x.ans.length > copyAnswer):
+		// A backend that closes before it has read the others resets the connection, and with
+		// it goes the end of an answer that streams.
+		h.drop()
+		x.backend.sharedLeft.Add(1)
+		return x.leave()
+	default:
+		x.conn = h.u
+		x.ans.keep = x.ans.keep && !h.behind // their answers would follow
 	}
 	return a
+}
+
+// leave is the attempt of a read that must be sent again.
+func (x *exchange) leave() attempt {
+	x.err = errLinkLeft
+	return attempt{end: endTimedOut, sent: true, calledOff: true, left: true}
 }

@@ -25,14 +25,13 @@ type headWriter struct {
 	// is one that is no number, and minIndex is what takes their place; 0: nothing does.
 	own, minIndex uint64
 	odd           bool
-	conditional   bool // whether there is a body depends on what the backend compares
 }
 
 // reset makes w ready for a head that says nothing of what scan looks for.
 func (w *headWriter) reset() {
 	w.conn.reset()
 	w.forward, w.upgrade = w.forward[:0], nil
-	w.own, w.minIndex, w.odd, w.conditional = 0, 0, false, false
+	w.own, w.minIndex, w.odd = 0, 0, false
 }
 
 // scan reads the Connection lines and says why the head must not be passed on,
@@ -51,8 +50,6 @@ func (w *headWriter) scan(h *fasthttp.RequestHeader) string {
 				n, err := strconv.ParseUint(string(s.value), 10, 64) // as nodes read it
 				w.own, w.odd = max(w.own, n), w.odd || err != nil
 			}
-		case 'i':
-			w.conditional = w.conditional || s.is("if-none-match") || s.is("if-modified-since")
 		case 'u':
 			if s.is("upgrade") {
 				w.upgrade = s.value

@@ -88,15 +88,20 @@ func (b *Balancer) number(x *exchange, s *session) (ticket, waited) {
 // every later sending.
 func (x *exchange) seal(s *session, t ticket) {
 	var buf [128]byte
-	lines := append(buf[:0], "Dengine-Session: "...)
-	lines = append(lines, s.id...)
-	lines = append(lines, "\r\nDengine-Sequence: "...)
-	lines = strconv.AppendUint(lines, t.number, 10)
-	lines = append(lines, "\r\nDengine-Acked: "...)
-	lines = strconv.AppendUint(lines, t.acked, 10)
-	lines = append(lines, '\r', '\n')
+	lines := t.appendLines(buf[:0], s)
 	x.head = slices.Insert(x.head, x.headEnd, lines...)
 	x.session, x.sequence, x.sealed = s, t.number, len(lines)
+}
+
+// appendLines appends the header lines of an identity.
+func (t ticket) appendLines(dst []byte, s *session) []byte {
+	dst = append(dst, "Dengine-Session: "...)
+	dst = append(dst, s.id...)
+	dst = append(dst, "\r\nDengine-Sequence: "...)
+	dst = strconv.AppendUint(dst, t.number, 10)
+	dst = append(dst, "\r\nDengine-Acked: "...)
+	dst = strconv.AppendUint(dst, t.acked, 10)
+	return append(dst, '\r', '\n')
 }
 
 // unseal takes the identity away again. It must not be in doubt.

@@ -1,103 +1,128 @@
 package lb
 
 import (
-	"bytes"
-	"os"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge/poll"
 	"github.com/dengine/dengine/internal/edge/sock"
-	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
 )
 
 // link is a connection to a backend while a worker has it, lent by the pool. It serves
-// one request at a time.
+// one request at a time, or is shared by reads that nodes are asked for: each is sent
+// without waiting for the answer before it (RFC 9112, section 9.3.2), all those of one
+// turn of the worker together, and answers come in the order of the requests.
+//
+// Only answers that are plain are taken. At any other, and where the oldest request waits
+// for too long, the server gets the connection with that request alone, and reads that
+// were behind it ask again.
 type link struct {
-	w     *worker
-	be    *backend
-	u     *upstream
-	fd    int
-	asked bool   // an answer is owed
-	seat  *seat  // whose; nil: nobody waits for it any more
-	in    []byte // what has come of it
-	rest  []byte // of the request, for which the socket had no room
-	ended bool   // the backend sends no more
-	since time.Time
+	w      *worker
+	be     *backend
+	u      *upstream
+	fd     int
+	queue  []*seat // to whom answers are owed, in that order; nil: nobody waits for it any more
+	asked  int     // how many of queue: the others are sent at the end of the turn
+	shared bool
+	due    bool   // it is among worker.due
+	stuck  bool   // the socket had no room for all that was asked
+	in     []byte // what has come of an answer
+	out    []byte // what is to be sent
+	ended  bool   // the backend sends no more
+	since  time.Time
 }
 
-// stock is a worker's links to one backend.
-type stock struct {
-	idle []*link // the one used last is used next
-	out  int     // all of them
-}
+// errLinkLeft says that a read left the link it shared without an answer, for no fault
+// of the backend's that is known.
+var errLinkLeft = errors.New("the connection that several reads shared serves them no more")
 
-// link finds an idle link, or borrows one; nil: the pool has none to lend.
-func (w *worker) link(be *backend) *link {
-	st := w.stock[be]
-	if st == nil {
-		st = &stock{}
-		w.stock[be] = st
+// send sends a seat's request over a link that is fit for it, and returns that; nil:
+// there is none, and nothing was sent. One that may go with others is sent at the end of
+// the turn.
+func (w *worker) send(s *seat, be *backend, request []byte, shares bool) *link {
+	if shares {
+		if l := w.share(be, len(request)); l != nil {
+			l.join(s, request)
+			return l
+		}
 	}
-	if n := len(st.idle); n > 0 {
-		l := st.idle[n-1]
-		st.idle = st.idle[:n-1]
-		return l
-	}
-	u, fd := be.pool.lend()
-	if u == nil {
-		return nil
-	}
-	l := &link{w: w, be: be, u: u, fd: fd}
-	if w.add(fd, l) != nil {
-		_ = unix.Close(fd)
-		be.pool.drop(u)
-		return nil
-	}
-	st.out++
-	return l
-}
-
-// send sends a request over a link that is fit for it, and returns that; nil: there is
-// none, and nothing was sent.
-func (w *worker) send(be *backend, request []byte) *link {
 	for {
-		l := w.link(be)
+		l := w.take(be)
 		if l == nil {
 			return nil
-		}
-		// As upstream.fresh has it: nobody's answer may be there.
-		if _, err := sock.Receive(uintptr(l.fd), w.in[:1]); err != unix.EAGAIN {
-			l.drop()
-			continue
 		}
 		n, err := sock.Send(uintptr(l.fd), request)
 		if err != nil && err != unix.EAGAIN {
 			l.drop()
 			continue
 		}
-		l.rest = append(l.rest[:0], request[n:]...)
-		l.asked, l.in, l.since = true, l.in[:0], w.now
+		l.out = append(l.out[:0], request[n:]...)
+		l.stuck = n < len(request)
+		l.queue, l.asked, l.in, l.since = append(l.queue[:0], s), 1, l.in[:0], w.now
 		return l
 	}
 }
 
+func (l *link) join(s *seat, request []byte) {
+	l.queue = append(l.queue, s)
+	l.out = append(l.out, request...)
+	if !l.due {
+		l.due = true
+		l.w.due = append(l.w.due, l)
+	}
+}
+
+// flush sends what has joined in this turn.
+func (w *worker) flush() {
+	for _, l := range w.due {
+		if l.due = false; l.fd >= 0 && len(l.out) > 0 {
+			w.guard(l, flush)
+		}
+	}
+	clear(w.due)
+	w.due = w.due[:0]
+	for _, b := range w.loaded {
+		b.outbox.Flush(b.some)
+	}
+	clear(w.loaded)
+	w.loaded = w.loaded[:0]
+}
+
+func flush(m member) {
+	l := m.(*link) //nolint:forcetypeassert // no others are due
+	if l.asked == 0 && !l.w.fit(l) {
+		l.fail(errLinkLeft)
+		return
+	}
+	l.since = l.w.now
+	l.sendOut()
+}
+
+// sendOut sends what the socket has room for. It says whether the link is still there.
+func (l *link) sendOut() bool {
+	n, err := sock.Send(uintptr(l.fd), l.out)
+	if err != nil && err != unix.EAGAIN {
+		l.fail(err)
+		return false
+	}
+	l.stuck = n < len(l.out)
+	l.out = append(l.out[:0], l.out[n:]...)
+	l.asked = len(l.queue)
+	return true
+}
+
 // ready implements member.
 func (l *link) ready(what uint32) {
-	if what&poll.Writable != 0 && len(l.rest) > 0 {
-		n, err := sock.Send(uintptr(l.fd), l.rest)
-		if err != nil && err != unix.EAGAIN {
-			l.fail(err)
-			return
-		}
-		l.rest = append(l.rest[:0], l.rest[n:]...)
+	if what&poll.Writable != 0 && l.stuck && !l.sendOut() {
+		return
 	}
 	if what&(poll.Readable|poll.Ended|poll.Broken) == 0 {
 		return
 	}
-	if l.ended = l.ended || what&(poll.Ended|poll.Broken) != 0; !l.asked {
-		l.drop() // it was closed, or something came unasked
+	if l.ended = l.ended || what&(poll.Ended|poll.Broken) != 0; l.asked == 0 {
+		l.fail(errLinkLeft) // it was closed, or something came unasked
 		return
 	}
 	for {
@@ -120,76 +145,51 @@ func (l *link) ready(what uint32) {
 	}
 }
 
-// take looks at all that has come, and says whether nothing more is waited for.
-func (l *link) take(came []byte) (done bool) {
-	i := bytes.Index(came, []byte("\r\n\r\n"))
-	a := &l.w.ans
+// tick implements member.
+func (l *link) tick() {
+	waited := l.w.now.Sub(l.since)
 	switch {
-	case i < 0 && len(came) < l.u.r.Size():
-		return l.keep(came)
-	case i < 0 || a.parse(came[:i+len("\r\n\r\n")], false) != nil || !settles(a):
-		l.handOver(came)
-		return true
-	case len(came) < a.size+a.length:
-		return l.keep(came)
-	}
-	s, unasked := l.seat, len(came) > a.size+a.length
-	body := came[a.size : a.size+a.length]
-	l.asked = false
-	if l.ended || !a.keep || unasked || len(l.rest) > 0 {
+	case len(l.queue) == 0 && waited >= l.w.b.set.Load().cfg.UpstreamIdleTimeout,
+		len(l.queue) > 0 && waited >= lateAnswer && !slices.ContainsFunc(l.queue, func(s *seat) bool { return s != nil }):
 		l.drop()
-	} else {
-		l.shelve()
 	}
-	if s != nil {
-		s.answer(a, body)
-	}
-	return true
 }
 
-// keep keeps what came where the next bytes do not overwrite it.
-func (l *link) keep(came []byte) (done bool) {
-	if len(l.in) > 0 {
-		return false // there it is
+// panicked implements member.
+func (l *link) panicked() {
+	for _, s := range l.end() {
+		if s != nil {
+			s.close()
+		}
 	}
-	if n := len(l.w.rooms); cap(l.in) < len(came) && n > 0 {
-		l.in, l.w.rooms = l.w.rooms[n-1], l.w.rooms[:n-1]
-	}
-	l.in = append(l.in, came...)
-	return false
 }
 
-// settles says whether an answer is passed on as it is, whole: what judge and learn would
-// have questions about is the server's, and so is what streams.
-func settles(a *answer) bool {
-	return a.status >= fasthttp.StatusOK && a.status != fasthttp.StatusServiceUnavailable &&
-		(a.status < fasthttp.StatusInternalServerError || a.mark == markNone) && a.length >= 0 && a.length <= copyAnswer
+// forget notes that a seat does not wait for its answer any more.
+func (l *link) forget(s *seat) {
+	if i := slices.Index(l.queue, s); i >= 0 { // it may have come to its end in a bug
+		l.queue[i] = nil
+	}
 }
 
-// shelve keeps the link for another request, unless the pool wants it back.
-func (l *link) shelve() {
-	st := l.w.stock[l.be]
-	workers := len(l.w.of.all)
-	most := (l.w.b.set.Load().cfg.UpstreamIdleConns + workers - 1) / workers
-	if l.be.pool.wants.Load() || len(st.idle) >= most {
-		l.putBack()
-		return
+// fail ends the connection under all requests on it.
+func (l *link) fail(err error) {
+	for _, s := range l.end() {
+		s.lose(unexpected(err))
 	}
-	if cap(l.in) > keepRoom && len(l.w.rooms) < roomsMost {
-		l.w.rooms = append(l.w.rooms, l.in[:0]) // who waits for the answer copies it before another is received
-	}
-	if cap(l.in) > keepRoom {
-		l.in = nil
-	}
-	l.since = l.w.now
-	st.idle = append(st.idle, l)
 }
 
-// recall gives a backend's pool the idle connections that it wants back.
-func (w *worker) recall(be *backend) {
-	st := w.stock[be]
-	for st != nil && len(st.idle) > 0 && be.pool.wants.Load() {
-		st.idle[0].putBack()
+// end ends the connection, and returns who waits for answers.
+func (l *link) end() (queue []*seat) {
+	queue, l.queue = l.queue, nil
+	l.drop()
+	return queue
+}
+
+// drop ends the connection.
+func (l *link) drop() {
+	if fd := l.part(); fd >= 0 {
+		_ = unix.Close(fd)
+		l.be.pool.drop(l.u)
 	}
 }
 
@@ -202,65 +202,30 @@ func (l *link) putBack() {
 	l.be.pool.put(l.u)
 }
 
-// drop ends the connection.
-func (l *link) drop() {
-	if fd := l.part(); fd >= 0 {
-		_ = unix.Close(fd)
-		l.be.pool.drop(l.u)
-	}
-}
-
 // part takes the connection away from the worker; less than 0: that was done before.
 func (l *link) part() (fd int) {
 	if fd, l.fd = l.fd, -1; fd < 0 {
 		return fd
 	}
 	l.w.remove(fd)
+	l.unshare()
 	st := l.w.stock[l.be]
 	st.out--
-	if i := slices.Index(st.idle, l); i >= 0 {
-		st.idle = slices.Delete(st.idle, i, i+1)
-	}
+	st.idle = without(st.idle, l)
 	return fd
 }
 
-// fail ends the connection under a request.
-func (l *link) fail(err error) {
-	l.drop()
-	if l.seat != nil {
-		l.seat.handOver(handed{err: unexpected(err)})
+// unshare ends that reads share the link.
+func (l *link) unshare() {
+	if l.shared {
+		st := l.w.stock[l.be]
+		l.shared, st.shared = false, without(st.shared, l)
 	}
 }
 
-// handOver gives the connection to the server with the request that is on it, and with
-// what came of the answer.
-func (l *link) handOver(came []byte) {
-	switch s := l.seat; {
-	case len(l.rest) > 0: // the server has no way to go on with that
-		l.fail(os.ErrDeadlineExceeded)
-	case s == nil:
-		l.drop()
-	default:
-		s.guest.sendAway(s.served)
-		s.handOver(handed{u: l.u, fd: l.part(), in: bytes.Clone(came)})
+func without(links []*link, l *link) []*link {
+	if i := slices.Index(links, l); i >= 0 {
+		return slices.Delete(links, i, i+1)
 	}
-}
-
-// tick implements member.
-func (l *link) tick() {
-	waited := l.w.now.Sub(l.since)
-	switch {
-	case !l.asked && waited >= l.w.b.set.Load().cfg.UpstreamIdleTimeout,
-		l.asked && l.seat == nil && waited >= lateAnswer:
-		l.drop()
-	}
-}
-
-// panicked implements member.
-func (l *link) panicked() {
-	s := l.seat
-	l.drop()
-	if s != nil {
-		s.close()
-	}
+	return links
 }

@@ -101,9 +101,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit(counter, "backend_attempts_total", "Requests sent to a backend.", float64(be.requests.Load()), "backend", be.HTTP)
 		emit(counter, "backend_errors_total", "Attempts that a backend did not answer.", float64(be.errors.Load()), "backend", be.HTTP)
 		emit(gauge, "backend_reached_index", "Log index that a backend is known to have applied.", float64(be.reached.Load()), "backend", be.HTTP)
-		emit(counter, "backend_shared_reads_total", "Reads that a backend answered over a connection that they shared.", float64(be.lanes.rides.Load()), "backend", be.HTTP)
+		emit(counter, "backend_shared_reads_total", "Reads that a backend answered over a connection that they shared.", float64(be.sharedReads.Load()), "backend", be.HTTP)
 		emit(counter, "backend_bundled_writes_total", "Numbered writes that a backend answered over a connection that they shared.", float64(be.bundles.rides.Load()), "backend", be.HTTP)
-		emit(counter, "backend_shared_reads_left_total", "Reads that left a shared connection without an answer, and were sent again.", float64(be.lanes.left.Load()), "backend", be.HTTP)
+		emit(counter, "backend_shared_reads_left_total", "Reads that left a shared connection without an answer, and were sent again.", float64(be.sharedLeft.Load()), "backend", be.HTTP)
 		emit(gauge, "backend_connections", "Open connections to a backend.", float64(be.pool.size()), "backend", be.HTTP)
 	}
 	v := b.registry.view.Load()

@@ -11,10 +11,12 @@ import (
 // "Connection: keep-alive". A worker takes it. Any other is the server's, which knows them all.
 type plainRequest struct {
 	requestHead
-	minIndex bool   // it has a Dengine-Min-Index
-	forwards bool   // it has header lines of another proxy
-	body     []byte // nil: there is none, and none is spoken of
-	size     int    // of all of it, in bytes
+	minIndex bool // it has a Dengine-Min-Index
+	forwards bool // it has header lines of another proxy
+	// conditional: whether there is a body depends on what the backend compares.
+	conditional bool
+	body        []byte // nil: there is none, and none is spoken of
+	size        int    // of all of it, in bytes
 }
 
 // How parse ends.
@@ -129,6 +131,8 @@ func (p *plainRequest) parseFields() (length int) {
 			if s.is("expect") {
 				return plainBadLength
 			}
+		case 'i':
+			p.conditional = p.conditional || s.is("if-none-match") || s.is("if-modified-since")
 		case 'k', 'p', 't', 'u':
 			if hopByHop(s.name) {
 				return plainBadLength

@@ -148,23 +148,19 @@ func TestLateIsNoLaterThanTimeouts(t *testing.T) {
 	attempt := with(func(c *Config) { c.ReadAttemptTimeout = short })
 	for _, c := range []struct {
 		cfg  Config
-		view View
 		of   class
 		want time.Duration
 	}{
-		{usual, View{}, classRead, lateAnswer},
-		{usual, View{}, classWrite, lateAnswer},
-		{usual, View{dengine: true}, classRead, lookEvery},
-		{upstream, View{}, classRead, short},
-		{upstream, View{}, classWrite, short},
-		{upstream, View{dengine: true}, classRead, short},
-		{read, View{}, classRead, short},
-		{read, View{}, classWrite, lateAnswer},
-		{attempt, View{}, classRead, short},
-		{attempt, View{dengine: true}, classRead, short},
+		{usual, classRead, lateAnswer},
+		{usual, classWrite, lateAnswer},
+		{upstream, classRead, short},
+		{upstream, classWrite, short},
+		{read, classRead, short},
+		{read, classWrite, lateAnswer},
+		{attempt, classRead, short},
 	} {
-		if got := late(&c.cfg, &c.view, c.of); got != c.want {
-			t.Errorf("a %v, nodes: %v: late after %v, want %v", c.of, c.view.dengine, got, c.want)
+		if got := late(&c.cfg, c.of); got != c.want {
+			t.Errorf("a %v is late after %v, want %v", c.of, got, c.want)
 		}
 	}
 }

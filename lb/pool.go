@@ -135,12 +135,15 @@ func (p *pool) take(fresh bool) (*upstream, chan grant, error) {
 	return nil, wait, nil
 }
 
-// spare returns an idle connection that has served before, for a lane beside as many
-// as there are already; nil: there is none to spare.
-func (p *pool) spare(lanes int) *upstream {
+// spareFrom is how many connections there may be for one of them to be kept for bundles.
+const spareFrom = 4
+
+// spare returns an idle connection that has served before, for a bundle; nil: there is
+// none to spare.
+func (p *pool) spare() *upstream {
 	p.mu.Lock()
 	n := len(p.idle)
-	if p.closed || n == 0 || lanes >= p.limits.open/4 {
+	if p.closed || n == 0 || p.limits.open < spareFrom {
 		p.mu.Unlock()
 		return nil
 	}

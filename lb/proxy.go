@@ -130,6 +130,7 @@ func (b *Balancer) prepare(x *exchange) bool {
 	head := x.hw.headOf(ctx, target)
 	x.head = x.hw.write(x.head, &head, length, cfg.TrustForwarded)
 	x.headEnd = len(x.head) - len("\r\n")
+	x.adopt()
 	if x.stream == nil && len(x.body) <= joinBody {
 		x.head = append(x.head, x.body...)
 	}
@@ -246,7 +247,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
 		// One that can be asked for again is, once, while there is time to.
-		if left := x.holdUntil.Sub(now); x.session != nil && !x.doubt && left > cfg.HoldTimeout/2 && now.Add(left/2).Before(by) {
+		if left := x.holdUntil.Sub(now); x.session != nil && !x.doubt && left > cfg.HoldTimeout/2 && now.Add(left/2).Before(by) { // see firstSending
 			return now.Add(left / 2)
 		}
 		return by

@@ -43,7 +43,7 @@ type pushback struct{ code, message string }
 func (x *exchange) peekRefusal() refusal {
 	var r refusal
 	if x.whole {
-		if err := json.Unmarshal(x.lane.block[x.ans.size:], &r); err != nil {
+		if err := json.Unmarshal(x.ride.block[x.ans.size:], &r); err != nil {
 			return refusal{}
 		}
 		return r

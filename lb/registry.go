@@ -53,12 +53,11 @@ func (g *registry) start() {
 	g.wg.Go(func() { g.askHowFar(g.ctx) })
 }
 
-// wait returns once every watcher has ended, and every lane; the context must have
+// wait returns once every watcher has ended, and every bundle; the context must have
 // ended.
 func (g *registry) wait() {
 	g.mu.Lock()
 	for _, be := range slices.Concat(g.backends, g.retired) {
-		be.lanes.close()
 		be.bundles.close()
 	}
 	g.mu.Unlock()
@@ -84,7 +83,7 @@ func configured(cfg Config) []Backend {
 func (g *registry) add(be Backend) *backend {
 	p := newPool(be.HTTP, limitsOf(g.cfg))
 	out := &backend{
-		Backend: be, pool: p, lanes: newLanes(p, g.wg.Go, g.cfg.shareHard),
+		Backend: be, pool: p,
 		bundles: &bundles{pool: p, start: g.wg.Go, log: g.log},
 	}
 	p.ask = func() {

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge/poll"
@@ -15,17 +16,16 @@ const (
 	lateAnswer = 400 * time.Millisecond
 	// keepRoom is the most memory that a seat or a link keeps when nothing is in it.
 	keepRoom = 16 << 10
+	// worthMoving is how many requests make the way here and back worth it.
+	worthMoving = 4
 	// roomsMost is how much more than that a worker keeps for others to use.
 	roomsMost = 64
 )
 
 // late is lateAnswer, or as much sooner as the server looks after such a request.
-func late(cfg *Config, v *View, c class) time.Duration {
-	switch {
-	case c == classWrite:
+func late(cfg *Config, c class) time.Duration {
+	if c == classWrite {
 		return min(lateAnswer, cfg.UpstreamTimeout)
-	case v.dengine:
-		return min(lookEvery, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
 	}
 	return min(lateAnswer, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
 }
@@ -44,8 +44,10 @@ type seat struct {
 	served uint64    // requests
 
 	// Of the request that is under way.
-	link    *link // where its answer will come; nil: none is
-	size    int   // in bytes, of in
+	link    *link // where its answer will come
+	ride    *ride // or what brings it
+	riding  bool
+	size    int // in bytes, of in
 	set     *settings
 	class   class
 	backend *backend
@@ -66,7 +68,10 @@ func (w *worker) seat(g *guest, fd int) {
 }
 
 // busy says whether it carries a request, or a part of one, or the rest of an answer.
-func (s *seat) busy() bool { return s.link != nil || len(s.in) > 0 || len(s.rest) > 0 }
+func (s *seat) busy() bool { return s.away() || len(s.in) > 0 || len(s.rest) > 0 }
+
+// away says whether a request is.
+func (s *seat) away() bool { return s.link != nil || s.riding }
 
 // ready implements member.
 func (s *seat) ready(what uint32) {
@@ -87,7 +92,7 @@ func (s *seat) ready(what uint32) {
 
 // read takes what is there, unless a request is under way.
 func (s *seat) read() {
-	for s.more && s.link == nil && len(s.rest) == 0 {
+	for s.more && !s.away() && len(s.rest) == 0 {
 		n, err := sock.Receive(uintptr(s.fd), s.w.in)
 		switch {
 		case err == unix.EAGAIN:
@@ -153,6 +158,7 @@ func (s *seat) begin() bool {
 	}
 	class := set.routes.classify(req.method, req.target, v.dengine)
 	if !suits(set, v, class) {
+		s.comesFor(worthMoving)
 		return false
 	}
 	w.hw.reset()
@@ -169,40 +175,64 @@ func (s *seat) begin() bool {
 	if be == nil {
 		return false
 	}
-	w.out = w.hw.write(w.out[:0], &req.requestHead, req.length(), set.cfg.TrustForwarded)
-	w.out = append(w.out, req.body...)
-	l := w.send(be, w.out)
-	if l == nil {
-		if turns {
-			b.turn.Add(^uint64(0)) // it is the same one's turn at the server
+	if set.numbers(v, be, class) {
+		if !s.board(set, be, v.reign) {
+			s.comesFor(worthMoving)
+			return false
 		}
-		s.guest.sendAway(s.served) // who opens one, and may do so for the next request as well
-		return false
+	} else {
+		w.out = w.hw.write(w.out[:0], &req.requestHead, req.length(), set.cfg.TrustForwarded)
+		w.out = append(w.out, req.body...)
+		if s.link = w.send(s, be, w.out, class == classRead && shares(&set.cfg, v, req)); s.link == nil {
+			if turns {
+				b.turn.Add(^uint64(0)) // it is the same one's turn at the server
+			}
+			s.guest.sendAway(s.served) // who opens one, and may do so for the next request as well
+			return false
+		}
 	}
 	b.inFlight.Add(1)
 	be.requests.Add(1)
-	be.lanes.busy.Add(1)
-	s.link, l.seat = l, s
+	be.busy.Add(1)
 	s.size, s.since, w.pending = req.size, w.now, true
-	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, v, class)
+	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, class)
 	if class == classRead {
 		s.answers = be.sideline.visit()
 	}
 	return true
 }
 
-// suits says whether workers take requests of a class. Those that nodes are asked for in
-// company have ways of their own (lanes.go, bundles.go).
+// shares says whether a read may go with others: a node is asked for one key, and does not
+// wait for a log index that a client asks for.
+func shares(cfg *Config, v *View, req *plainRequest) bool {
+	if cfg.ShareReads != ShareNodes || req.conditional || req.minIndex || req.body != nil {
+		return false
+	}
+	return v.dengine && bytes.HasPrefix(req.target, []byte("/kv/")) || cfg.shareHard
+}
+
+// comesFor has the server serve a guest that goes away after fewer requests for longer.
+func (s *seat) comesFor(requests uint64) {
+	if s.served < requests {
+		s.guest.sendAway(s.served)
+	}
+}
+
+// numbers says whether requests of a class go under a number.
+func (s *settings) numbers(v *View, be *backend, c class) bool {
+	return c == classWrite && s.cfg.WritePolicy == WriteLeader && s.cfg.Identities && v.keeps(be)
+}
+
+// suits says whether workers take requests of a class. Numbered writes they send in
+// bundles.
 func suits(set *settings, v *View, c class) bool {
 	cfg := &set.cfg
 	switch {
-	case c == classRead:
-		return !cfg.shared(v)
-	case cfg.WritePolicy == WriteAny:
+	case c == classRead, cfg.WritePolicy == WriteAny:
 		return true
 	}
 	be := v.leader()
-	return be != nil && !v.young && !(cfg.Identities && v.keeps(be))
+	return be != nil && !v.young && (cfg.ShareReads != ShareNever || !set.numbers(v, be, c))
 }
 
 // plain says whether a worker could have answered a request that the server has: then it

@@ -7,21 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer sends the client its answer, which is whole, and goes on with what is behind the
-// request.
-func (s *seat) answer(a *answer, body []byte) {
+// answer sends the client its answer, which is whole. It says whether the seat is still
+// there, and goes on.
+func (s *seat) answer(a *answer, body []byte) bool {
 	w := s.w
 	w.b.noteIndex(s.set, s.backend, s.class, a)
 	s.backend.sideline.answered()
 	s.last = w.b.draining.Load()
-	w.out = a.appendTo(w.out[:0], body, s.last, w.clock.Line(w.now))
+	w.out = a.appendTo(w.out[:0], body, s.last, s.riding, w.clock.Line(w.now))
 	s.finish(a.status, int64(len(body)))
 	s.served++
 	w.of.answered.Add(1)
 	s.in = append(s.in[:0], s.in[s.size:]...)
-	if s.put(w.out) {
-		s.goOn()
-	}
+	return s.put(w.out)
 }
 
 // goOn looks at what is behind the request that was answered, once the client has all of
@@ -74,15 +72,19 @@ func (s *seat) describe(r *record, log *accessLog) {
 	r.access, r.client, r.method, r.path = log, s.guest.addr, string(method), string(path)
 }
 
-// release parts the seat from its link.
+// release parts the seat from its link, which has let go of it, or from its ride.
 func (s *seat) release() {
-	s.link.seat, s.link = nil, nil
-	s.backend.lanes.busy.Add(-1)
+	if s.riding {
+		s.ride.drop()
+	}
+	s.link, s.riding = nil, false
+	s.backend.busy.Add(-1)
 }
 
 // handOver makes the request that is under way the server's.
 func (s *seat) handOver(h handed) {
 	h.set, h.class, h.be, h.start, h.reign, h.answers = s.set, s.class, s.backend, s.since, s.reign, s.answers
+	s.riding = false // the number goes with it
 	s.release()
 	s.w.b.inFlight.Add(-1) // the server counts it again
 	s.leave(&h)
@@ -103,6 +105,9 @@ func (s *seat) close() {
 		return // it was left, or closed before a bug
 	}
 	if s.link != nil {
+		s.link.forget(s)
+	}
+	if s.away() && !s.aboard() { // a ride goes on alone
 		s.finish(statusClientLeft, 0)
 	}
 	s.w.remove(s.fd)
@@ -117,9 +122,10 @@ func (s *seat) tick() {
 	limits, waited := &s.w.b.set.Load().cfg.Limits, s.w.now.Sub(s.since)
 	switch {
 	case s.link != nil:
-		if s.w.pending = true; waited >= s.late {
+		if s.w.pending = true; waited >= s.late || waited >= lookEvery && s.class == classRead && s.w.b.registry.view.Load().deserted(s.backend) {
 			s.link.handOver(s.link.in)
 		}
+	case s.riding: // its bundle looks after it
 	case len(s.rest) > 0:
 		if s.w.pending = true; waited >= limits.WriteTimeout {
 			s.close()

@@ -194,29 +194,35 @@ func lined(t testing.TB, after string) (addr string, slow, slowCame chan struct{
 func TestSlowAnswerHoldsNobodyBack(t *testing.T) {
 	t.Parallel()
 	addr, slow, came := lined(t, "")
-	cfg := foreign(t, addr)
-	lb.ShareHard(&cfg)
-	p := start(t, cfg)
-	p.settled(t, 1, addr)
+	p := startWorkers(t, addr, 1, lb.ShareHard)
 	release := sync.OnceFunc(func() { close(slow) })
 	t.Cleanup(release)
-	c := client(t)
-	do(t, c, "GET", p.url("/first"), "") // leaves a connection that can be shared
-	late := async(c, "GET", p.url("/slow"), "")
-	<-came
-	var behind []<-chan reply
-	for i := range 8 {
-		behind = append(behind, async(c, "GET", p.url(fmt.Sprintf("/%d", i)), ""))
+	late := dial(t, p.Addr())
+	toWorker(t, late)
+	var behind []net.Conn
+	for range 8 {
+		c := dial(t, p.Addr())
+		toWorker(t, c)
+		behind = append(behind, c)
 	}
-	for i, ch := range behind {
-		if r := await(t, ch); r.status != 200 || r.body != fmt.Sprintf("/%d", i) {
-			t.Errorf("behind the slow one: %+v", r)
+	write(t, late, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-came
+	for i, c := range behind {
+		write(t, c, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", i))
+	}
+	for i, c := range behind {
+		if a := readAnswer(t, bufio.NewReader(c), http.MethodGet); a.status != 200 || a.body != fmt.Sprintf("/%d", i) {
+			t.Errorf("behind the slow one: %+v", a)
 		}
 	}
-	release()
-	if r := await(t, late); r.status != 200 || r.body != "/slow" {
-		t.Errorf("the slow one: %+v", r)
+	if _, left := p.Rides(); left == 0 {
+		t.Error("no read was behind it: nothing was tested")
 	}
+	release()
+	if a := readAnswer(t, bufio.NewReader(late), http.MethodGet); a.status != 200 || a.body != "/slow" {
+		t.Errorf("the slow one: %+v", a)
+	}
+	c := client(t)
 	for range 10 { // its connection, on which those of others would follow, serves nobody
 		if r := do(t, c, "PUT", p.url("/after"), ""); r.body != "/after" {
 			t.Errorf("afterwards: %+v", r)
@@ -240,5 +246,67 @@ func TestAnswerNobodyAskedForIsDropped(t *testing.T) {
 		if r := do(t, c, "GET", p.url(fmt.Sprintf("/%d", i)), ""); r.body != fmt.Sprintf("/%d", i) {
 			t.Fatalf("request %d: %+v", i, r)
 		}
+	}
+}
+
+// What is behind an answer that has no body, or after which the connection ends, is not
+// taken for the answer of the next read on the connection, whatever the answer says.
+func TestNextReadGetsNothingBehindOddAnswers(t *testing.T) {
+	t.Parallel()
+	const wrong = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
+	for name, said := range map[string]string{
+		"not modified": fmt.Sprintf("HTTP/1.1 304 Not Modified\r\nContent-Length: %d\r\n\r\n", len(wrong)),
+		"no content":   fmt.Sprintf("HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n", len(wrong)),
+		"the last one": "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+		"an old one":   "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			came, let := make(chan struct{}), make(chan struct{})
+			addr := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+				for {
+					req, _, err := readRequest(r)
+					if err != nil {
+						return
+					}
+					answer := okAnswer
+					switch req.URL.Path {
+					case "/held":
+						came <- struct{}{}
+						<-let
+					case "/odd":
+						answer = said + wrong
+					}
+					if _, err := io.WriteString(c, answer); err != nil {
+						return
+					}
+				}
+			})
+			p := startWorkers(t, addr, 1, func(cfg *lb.Config) {
+				lb.ShareHard(cfg)
+				cfg.UpstreamConns = 1
+			})
+			var conns []net.Conn
+			for range 3 {
+				c := dial(t, p.Addr())
+				toWorker(t, c)
+				conns = append(conns, c)
+			}
+			before := p.Attempts(addr)
+			for i, path := range []string{"/held", "/odd", "/next"} {
+				write(t, conns[i], "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				if i == 0 {
+					<-came
+				}
+			}
+			eventually(t, "all of them on one connection", func() bool { return p.Attempts(addr) == before+3 })
+			close(let)
+			if a := readAnswer(t, bufio.NewReader(conns[2]), http.MethodGet); a.status != 200 || a.body != "ok" {
+				t.Errorf("the next one got %d %q", a.status, a.body)
+			}
+			if _, left := p.Rides(); left == 0 {
+				t.Error("no read was behind it: nothing was tested")
+			}
+		})
 	}
 }

@@ -42,6 +42,16 @@ func (w *window) take() (ticket, chan ticket) {
 	return ticket{}, ch
 }
 
+// tryTake gives out a number where one is free.
+func (w *window) tryTake() (t ticket, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over || w.newest-w.acked >= w.size {
+		return t, false
+	}
+	return w.next(), true
+}
+
 // next gives out one more; the lock is held.
 func (w *window) next() ticket {
 	w.newest++

@@ -31,12 +31,21 @@ type worker struct {
 	clock   *edge.DateClock
 	in, out []byte   // what was received last, and what is to be sent
 	rooms   [][]byte // for long answers, of which few are under way at once
-	hw      headWriter
-	req     plainRequest
-	ans     answer
+	due     []*link  // to which something is to be sent at the end of this turn
+	// Who was answered, and may have sent more.
+	answered []*seat
+	hw       headWriter
+	req      plainRequest
+	ans      answer
+
+	// Bundles to which frames are to be sent at the end of this turn.
+	loaded []*bundle
+	rides  []*ride // that have ended
+	aboard int     // rides that have not
 
 	mu    sync.Mutex
 	posts []func()
+	told  []*ride // that have ended since
 	ended bool
 }
 
@@ -96,6 +105,9 @@ func (w *worker) run() {
 		for _, do := range w.posted() {
 			do()
 		}
+		for _, r := range w.rides {
+			w.arrive(r)
+		}
 		for _, e := range events {
 			if w.served++; w.served%breathe == 0 {
 				runtime.Gosched()
@@ -103,17 +115,20 @@ func (w *worker) run() {
 			w.serve(e)
 		}
 		w.tick()
+		w.flush()
 		w.tellGone()
 	}
 	w.end()
 }
 
-// posted takes what is to be done.
+// posted takes what is to be done, and rides that have ended.
 func (w *worker) posted() []func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	posts := w.posts
 	w.posts = nil
+	clear(w.rides)
+	w.rides, w.told = w.told, w.rides[:0]
 	return posts
 }
 
@@ -196,7 +211,7 @@ func (w *worker) drain(gone chan<- struct{}) {
 }
 
 func (w *worker) tellGone() {
-	if w.gone != nil && len(w.guests) == 0 {
+	if w.gone != nil && len(w.guests) == 0 && w.aboard == 0 {
 		w.gone <- struct{}{}
 		w.gone = nil
 	}
@@ -213,14 +228,15 @@ func (w *worker) cut(g *guest) {
 func (w *worker) end() {
 	w.mu.Lock()
 	w.ended = true
-	posts := w.posts
-	w.posts = nil
 	w.mu.Unlock()
-	for _, do := range posts { // a guest that came late is closed below
+	for _, do := range w.posted() { // a guest that came late is closed below
 		do()
 	}
 	for _, s := range w.guests {
 		s.close()
+	}
+	for _, r := range w.rides {
+		w.arrive(r)
 	}
 	for i := range w.slots {
 		if l, ok := w.slots[i].who.(*link); ok {

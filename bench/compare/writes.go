@@ -31,12 +31,13 @@ func writePart() part {
 // lookForWriters says which others there are: etcd is a part of this program.
 func lookForWriters() (versions map[string]string, absent []string) {
 	versions = map[string]string{"etcd": version.Version}
+	absent = []string{"no ratio to upstream d-engine: it is a Rust library, and no program of it is installed"}
 	v, err := harness.Version(rqlited, "-version")
 	if err != nil {
-		return versions, []string{"no " + rqlited + " in PATH, so that there is no ratio to rqlite: its releases have it"}
+		return versions, append(absent, "no "+rqlited+" in PATH, so that there is no ratio to rqlite: its releases have it")
 	}
 	versions["rqlite"] = v
-	return versions, nil
+	return versions, absent
 }
 
 func writeGroups() []group {

@@ -77,7 +77,7 @@ func (o *options) routing() []settings.Setting {
 			Value: settings.Parsed(&c.WritePolicy, parsePolicy, func(p lb.WritePolicy) string { return string(p) })},
 		{Name: "identities", Usage: "number writes for leaders that keep identities, so that they can be sent again after a leader died", Value: settings.Bool(&c.Identities)},
 		{Name: "read-your-writes", Usage: "let every read see every write that was answered through this balancer, whatever its level", Value: settings.Bool(&c.ReadYourWrites)},
-		{Name: "share-reads", Usage: "nodes: short reads and writes to dengine nodes share connections while many are under way; never: they do not",
+		{Name: "share-reads", Usage: "nodes: short reads and writes to dengine nodes share connections; never: they do not",
 			Value: settings.Parsed(&c.ShareReads, parseShare, func(p lb.SharePolicy) string { return string(p) })},
 		{Name: "trust-forwarded", Usage: "keep the X-Forwarded headers of clients: only behind another proxy", Value: settings.Bool(&c.TrustForwarded)},
 		{Name: "buffer-body", Usage: "largest request body that is kept to be sent again", Value: settings.Bytes(&c.BufferBody)},

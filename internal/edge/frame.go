@@ -93,6 +93,36 @@ func (o *Outbox) Put(place uint32, message []byte) {
 	o.post()
 }
 
+// Leave leaves a message to the next Flush, or to whoever sends before that.
+func (o *Outbox) Leave(place uint32, message []byte) {
+	o.mu.Lock()
+	o.out = appendFrame(o.out, place, message)
+	o.mu.Unlock()
+}
+
+// Flush sends what is there, unless somebody is about to. It does not wait: what some,
+// which is as send and sends as much as there is room for, leaves is sent by a goroutine.
+func (o *Outbox) Flush(some func([]byte) (int, error)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sending || len(o.out) == 0 {
+		return
+	}
+	n, err := some(o.out)
+	switch {
+	case err != nil:
+		o.out = o.out[:0]
+	case n < len(o.out):
+		o.out = append(o.out[:0], o.out[n:]...)
+		o.sending = true
+		go o.sendAll()
+	case cap(o.out) > keepOut:
+		o.out = nil
+	default:
+		o.out = o.out[:0]
+	}
+}
+
 // putAll is Put of many frames.
 func (o *Outbox) putAll(frames []byte) {
 	o.mu.Lock()
@@ -110,6 +140,11 @@ func (o *Outbox) post() {
 	o.sending = true
 	o.mu.Unlock()
 	runtime.Gosched()
+	o.sendAll()
+}
+
+// sendAll is for who has said that it is sending.
+func (o *Outbox) sendAll() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.out) > 0 {
