@@ -76,7 +76,7 @@ func unruly(t testing.TB, seed uint64) string {
 				fmt.Fprintf(out, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(id), id)
 			case 5:
 				_ = out.Flush()
-				time.Sleep(30 * time.Millisecond) // longer than a lane waits
+				time.Sleep(450 * time.Millisecond) // longer than a worker waits
 				_, _ = out.WriteString(whole)
 			case 6:
 				fmt.Fprintf(out, "HTTP/1.1 404 Not Found\r\nX-Id: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", id, len(id), id)
