@@ -60,7 +60,8 @@ type Config struct {
 	Limits edge.Limits
 
 	// Workers is how many goroutines answer plain requests, each many of them; the best
-	// is one for each processor. Zero: every request has a goroutine of its own.
+	// is one for each processor, and for Go one processor more than that
+	// (runtime.GOMAXPROCS). Zero: every request has a goroutine of its own.
 	Workers int
 
 	ReadMethods []string // methods that are reads: may go to any ready backend, may be repeated
@@ -134,6 +135,9 @@ func (c *Config) firstSending() time.Duration {
 	return min(c.UpstreamTimeout, c.HoldTimeout/2)
 }
 
+// processors are those that this process may use, as Go sees it at its start.
+var processors = runtime.GOMAXPROCS(0)
+
 // DefaultConfig is for three nodes and a balancer on one machine.
 func DefaultConfig() Config {
 	limits := edge.DefaultLimits()
@@ -149,7 +153,7 @@ func DefaultConfig() Config {
 		Discover:            true,
 		Checks:              healthcheck.DefaultChecks(),
 		Limits:              limits,
-		Workers:             runtime.GOMAXPROCS(0),
+		Workers:             processors,
 		ReadMethods:         []string{"GET", "HEAD", "OPTIONS"},
 		WritePolicy:         WriteLeader,
 		Identities:          true,

@@ -71,7 +71,8 @@ const (
 	// while none does.
 	tickSoon  = 50 * time.Millisecond
 	tickLater = time.Second
-	// breathe is after how many events other goroutines get a turn.
+	// breathe is after how many events other goroutines get a turn, where workers have all
+	// of Go's processors.
 	breathe = 16
 )
 
@@ -96,6 +97,7 @@ func (w *worker) post(do func()) bool {
 
 // run serves until close.
 func (w *worker) run() {
+	crowded := runtime.GOMAXPROCS(0) <= len(w.of.all)
 	for !w.stopped {
 		events, err := w.poller.Wait(w.patience())
 		if err != nil {
@@ -109,7 +111,7 @@ func (w *worker) run() {
 			w.arrive(r)
 		}
 		for _, e := range events {
-			if w.served++; w.served%breathe == 0 {
+			if w.served++; crowded && w.served%breathe == 0 {
 				runtime.Gosched()
 			}
 			w.serve(e)

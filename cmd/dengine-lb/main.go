@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -72,6 +73,7 @@ func serve(ctx context.Context, o *options, args []string, stderr io.Writer) err
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
+	spareProcessor(o.cfg.Workers)
 	log := o.logger(stderr)
 	b, err := lb.New(o.cfg, log)
 	if err != nil {
@@ -90,6 +92,15 @@ func serve(ctx context.Context, o *options, args []string, stderr io.Writer) err
 		case err := <-ran:
 			return err
 		}
+	}
+}
+
+// spareProcessor gives Go one processor more than there are workers, each of which holds
+// one also while it waits (package poll): what is not theirs would wait for up to 10 ms
+// for the runtime to notice. A GOMAXPROCS in the environment stands.
+func spareProcessor(workers int) {
+	if workers > 0 && os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) <= workers {
+		runtime.GOMAXPROCS(workers + 1)
 	}
 }
 

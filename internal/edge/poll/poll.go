@@ -2,9 +2,9 @@
 // own poller wakes a goroutine for each; who has a little to do for each of many saves
 // the goroutine, its stack and its turn in the scheduler.
 //
-// The waiting is done in Go's poller all the same, which watches the epoll of this one: a
-// goroutine that waited in a system call would hold its processor meanwhile, and news for
-// all other goroutines would wait for up to 10 ms, until the runtime takes it away.
+// Who waits does so in a system call, and holds one of Go's processors meanwhile
+// (runtime.GOMAXPROCS), until the runtime takes it away: there should be one more than
+// there are goroutines that wait here.
 package poll
 
 import (
@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -44,14 +43,10 @@ const atOnce = 128
 // Poller is for one goroutine, but for Wake.
 type Poller struct {
 	epoll, wake int
-	file        *os.File        // of epoll, for Go's poller
-	conn        syscall.RawConn // of file
-	step        func(fd uintptr) (done bool)
-	deadline    time.Time // of file; zero: none
 	woken       atomic.Bool
 	raw         [atOnce]unix.EpollEvent
 	events      [atOnce]Event
-	n           int // how many events step found
+	n           int // how many events there are
 	err         error
 }
 
@@ -66,19 +61,8 @@ func New() (*Poller, error) {
 		_ = unix.Close(ep)
 		return nil, fmt.Errorf("make a poller: %w", os.NewSyscallError("eventfd", err))
 	}
-	err = unix.SetNonblock(ep, true) // else os takes it for a file that cannot be polled
-	p := &Poller{epoll: ep, wake: wake, file: os.NewFile(uintptr(ep), "epoll")}
-	p.step = func(uintptr) bool {
-		p.n, p.err = p.look()
-		return p.n > 0 || p.err != nil
-	}
-	if err == nil {
-		p.conn, err = p.file.SyscallConn()
-	}
-	if err == nil {
-		err = p.file.SetDeadline(time.Time{}) // fails where Go's poller does not have it
-	}
-	if err = errors.Join(err, p.Add(wake, 0)); err != nil {
+	p := &Poller{epoll: ep, wake: wake}
+	if err := p.Add(wake, 0); err != nil {
 		return nil, fmt.Errorf("make a poller: %w", errors.Join(err, p.Close()))
 	}
 	return p, nil
@@ -100,10 +84,8 @@ func (p *Poller) Remove(fd int) error {
 // Wait returns news, which is there until the next Wait, or nothing once the time has
 // passed or Wake was called. Less than zero is for ever.
 func (p *Poller) Wait(most time.Duration) ([]Event, error) {
-	if !p.step(0) && most != 0 {
-		if err := p.park(most); err != nil {
-			return nil, err
-		}
+	if p.n, p.err = p.look(); p.n == 0 && p.err == nil && most != 0 {
+		p.park(most)
 	}
 	if p.err != nil && p.err != unix.EINTR {
 		return nil, os.NewSyscallError("epoll_wait", p.err)
@@ -129,21 +111,13 @@ func (p *Poller) look() (int, error) {
 	return int(n), nil
 }
 
-// park waits until step finds something. A deadline costs the runtime a timer: one that is
-// set already, and is no later than wanted, stands, and the wait may end a little early.
-func (p *Poller) park(most time.Duration) error {
-	if want := time.Now().Add(most); most > 0 && (p.deadline.IsZero() || want.Before(p.deadline)) {
-		if err := p.file.SetReadDeadline(want); err != nil {
-			return err
-		}
-		p.deadline = want
+// park waits until something has come.
+func (p *Poller) park(most time.Duration) {
+	ms := -1
+	if most > 0 {
+		ms = int(most/time.Millisecond) + 1
 	}
-	err := p.conn.Read(p.step)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	p.deadline = time.Time{}
-	return p.file.SetReadDeadline(time.Time{})
+	p.n, p.err = unix.EpollWait(p.epoll, p.raw[:], ms)
 }
 
 // Wake ends the Wait that is under way, or the next one. Any goroutine may call it.
@@ -165,5 +139,5 @@ func (p *Poller) hush() {
 
 // Close gives up the poller, not the sockets. Nobody may be in Wait, or call Wake.
 func (p *Poller) Close() error {
-	return errors.Join(os.NewSyscallError("close", unix.Close(p.wake)), p.file.Close())
+	return errors.Join(os.NewSyscallError("close", unix.Close(p.wake)), os.NewSyscallError("close", unix.Close(p.epoll)))
 }
