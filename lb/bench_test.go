@@ -205,8 +205,7 @@ func benchmarkProxy(b *testing.B, what benched) {
 }
 
 // BenchmarkServerBesideWorkers is a GET that is the server's while a worker answers others:
-// workers must leave the processors to the rest when they wait. Where they wait in system
-// calls it takes 10 ms (runtime, sysmon).
+// workers must leave the processors to the rest when they wait.
 func BenchmarkServerBesideWorkers(b *testing.B) {
 	p := startWorkers(b, scripted(b, nil), 2, nil)
 	ask := func(c net.Conn, r *bufio.Reader, request string) {

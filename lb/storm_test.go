@@ -138,6 +138,9 @@ func (s *stormClient) answered(r *bufio.Reader, req *http.Request) bool {
 	case resp.StatusCode != http.StatusOK && req.Method == http.MethodPut && outcome != "unknown":
 		s.t.Errorf("%s %s: %d %s, and no outcome", req.Method, req.URL, resp.StatusCode, body)
 	}
+	if n := resp.Header.Get("Dengine-Sequence"); n != "" {
+		s.t.Errorf("%s %s: the client is told its number, %s", req.Method, req.URL, n)
+	}
 	return !resp.Close
 }
 
