@@ -295,11 +295,10 @@ func TestNextReadGetsNothingBehindOddAnswers(t *testing.T) {
 			before := p.Attempts(addr)
 			for i, path := range []string{"/held", "/odd", "/next"} {
 				write(t, conns[i], "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
-				if i == 0 {
-					<-came
-				}
+				// A client that has its answer may be faster than its connection is on the way to the worker.
+				eventually(t, "one behind the other", func() bool { return p.Attempts(addr) == before+uint64(i)+1 })
 			}
-			eventually(t, "all of them on one connection", func() bool { return p.Attempts(addr) == before+3 })
+			<-came
 			close(let)
 			if a := readAnswer(t, bufio.NewReader(conns[2]), http.MethodGet); a.status != 200 || a.body != "ok" {
 				t.Errorf("the next one got %d %q", a.status, a.body)
