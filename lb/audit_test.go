@@ -9,7 +9,7 @@ func (b *Balancer) Audit() (wrong []string) {
 	out := make(map[*backend]int)
 	for _, w := range b.workers.all {
 		done := make(chan struct{})
-		w.post(func() {
+		w.Post(func() {
 			defer close(done)
 			for be, st := range w.stock {
 				out[be] += st.out

@@ -109,7 +109,7 @@ func (v *visit) mayLeave() bool {
 		v.guest.stay--
 		return false
 	}
-	fd, err := duplicate(v.Raw())
+	fd, err := sock.Duplicate(v.Raw())
 	if err != nil {
 		return false // it goes on here
 	}
@@ -210,7 +210,7 @@ func (f *front) move(v *visit) {
 	}
 	cut := g.cut
 	f.mu.Unlock()
-	if cut || !g.worker.post(func() { g.worker.seat(g, v.fd) }) {
+	if cut || !g.worker.Post(func() { g.worker.seat(g, v.fd) }) {
 		_ = unix.Close(v.fd)
 		f.leave(g)
 	}
@@ -221,7 +221,7 @@ func (f *front) move(v *visit) {
 // that counts the guest out.
 func (f *front) readmit(g *guest, fd int, in []byte, h *handed) {
 	f.visits.Go(func() {
-		c, err := connOf(fd)
+		c, err := sock.ConnOf(fd)
 		if err != nil {
 			f.log.Warn("a client's connection was lost on its way from a worker to the server", zap.Error(err))
 			f.lose(h)
@@ -259,7 +259,7 @@ func (f *front) cut(which func(used bool) bool) {
 		if g.visit != nil {
 			_ = g.visit.Conn.Close()
 		} else {
-			g.worker.post(func() { g.worker.cut(g) })
+			g.worker.Post(func() { g.worker.cut(g) })
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package lb
 
+import "github.com/dengine/dengine/internal/edge/sock"
+
 // lend gives a worker an idle connection that has served before, as a descriptor of its
 // own; nil: there is none. It counts as open until it is regained and put back, or dropped.
 func (p *pool) lend() (*upstream, int) {
@@ -14,7 +16,7 @@ func (p *pool) lend() (*upstream, int) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if fd, err := duplicate(u.Raw()); err == nil && u.r.Buffered() == 0 {
+		if fd, err := sock.Duplicate(u.Raw()); err == nil && u.r.Buffered() == 0 {
 			_ = u.Conn.Close() // the descriptor stays open
 			return u, fd
 		}
@@ -25,7 +27,7 @@ func (p *pool) lend() (*upstream, int) {
 // regain makes the descriptor of a connection that was lent, which it closes, the
 // connection again.
 func (p *pool) regain(u *upstream, fd int) error {
-	c, err := connOf(fd)
+	c, err := sock.ConnOf(fd)
 	if err != nil {
 		return err
 	}

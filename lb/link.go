@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dengine/dengine/internal/edge/loop"
 	"github.com/dengine/dengine/internal/edge/poll"
 	"github.com/dengine/dengine/internal/edge/sock"
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func (w *worker) send(s *seat, be *backend, request []byte, shares bool) *link {
 		}
 		l.out = append(l.out[:0], request[n:]...)
 		l.stuck = n < len(request)
-		l.queue, l.asked, l.in, l.since = append(l.queue[:0], s), 1, l.in[:0], w.now
+		l.queue, l.asked, l.in, l.since = append(l.queue[:0], s), 1, l.in[:0], w.Now
 		return l
 	}
 }
@@ -78,7 +79,7 @@ func (l *link) join(s *seat, request []byte) {
 func (w *worker) flush() {
 	for _, l := range w.due {
 		if l.due = false; l.fd >= 0 && len(l.out) > 0 {
-			w.guard(l, flush)
+			w.Guard(l, flush)
 		}
 	}
 	clear(w.due)
@@ -90,13 +91,13 @@ func (w *worker) flush() {
 	w.loaded = w.loaded[:0]
 }
 
-func flush(m member) {
+func flush(m loop.Member) {
 	l := m.(*link) //nolint:forcetypeassert // no others are due
 	if l.asked == 0 && !l.w.fit(l) {
 		l.fail(errLinkLeft)
 		return
 	}
-	l.since = l.w.now
+	l.since = l.w.Now
 	l.sendOut()
 }
 
@@ -113,8 +114,8 @@ func (l *link) sendOut() bool {
 	return true
 }
 
-// ready implements member.
-func (l *link) ready(what uint32) {
+// Ready implements loop.Member.
+func (l *link) Ready(what uint32) {
 	if what&poll.Writable != 0 && l.stuck && !l.sendOut() {
 		return
 	}
@@ -145,9 +146,9 @@ func (l *link) ready(what uint32) {
 	}
 }
 
-// tick implements member.
-func (l *link) tick() {
-	waited := l.w.now.Sub(l.since)
+// Tick implements loop.Member.
+func (l *link) Tick() {
+	waited := l.w.Now.Sub(l.since)
 	switch {
 	case len(l.queue) == 0 && waited >= l.w.b.set.Load().cfg.UpstreamIdleTimeout,
 		len(l.queue) > 0 && waited >= lateAnswer && !slices.ContainsFunc(l.queue, func(s *seat) bool { return s != nil }):
@@ -155,8 +156,8 @@ func (l *link) tick() {
 	}
 }
 
-// panicked implements member.
-func (l *link) panicked() {
+// Panicked implements loop.Member.
+func (l *link) Panicked() {
 	for _, s := range l.end() {
 		if s != nil {
 			s.close()
@@ -207,7 +208,7 @@ func (l *link) part() (fd int) {
 	if fd, l.fd = l.fd, -1; fd < 0 {
 		return fd
 	}
-	l.w.remove(fd)
+	l.w.Remove(fd)
 	l.unshare()
 	st := l.w.stock[l.be]
 	st.out--

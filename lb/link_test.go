@@ -4,6 +4,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/dengine/dengine/internal/edge/loop"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -31,15 +32,15 @@ func TestBugInALink(t *testing.T) {
 	l := &link{w: w, be: be, fd: fds[0], u: newUpstream(ours, 4096)}
 	s := &seat{w: w, guest: &guest{}, fd: fds[1], backend: be, set: b.set.Load(), link: l}
 	l.queue, l.asked = []*seat{s, nil}, 2
-	for fd, m := range map[int]member{l.fd: l, s.fd: s} {
-		if err := w.add(fd, m); err != nil {
+	for fd, m := range map[int]loop.Member{l.fd: l, s.fd: s} {
+		if err := w.Add(fd, m); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.guests[s.guest] = s
 	b.inFlight.Add(1)
 	be.busy.Add(1)
-	w.guard(l, func(member) { panic("a bug") })
+	w.Guard(l, func(loop.Member) { panic("a bug") })
 	if n := b.inFlight.Load(); n != 0 || len(w.guests) > 0 || be.busy.Load() != 0 {
 		t.Errorf("%d in flight, %d guests, %d busy", n, len(w.guests), be.busy.Load())
 	}

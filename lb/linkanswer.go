@@ -97,7 +97,7 @@ func (l *link) handOver(came []byte) {
 	}
 	oldest, behind, asked := l.queue[0], l.queue[1:], l.asked
 	if len(behind) > 0 {
-		l.w.stock[l.be].apart = l.w.now.Add(sharedPause)
+		l.w.stock[l.be].apart = l.w.Now.Add(sharedPause)
 	}
 	l.queue = nil
 	switch {

@@ -36,12 +36,7 @@ func (r *ride) drop() { r.session.finish(r.ticket.number) }
 
 // tell has the worker look at a ride that has ended.
 func (w *worker) tell(r *ride) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
+	if !w.told.Leave(r) {
 		r.drop()
-		return
 	}
-	w.told = append(w.told, r)
-	w.poller.Wake()
 }

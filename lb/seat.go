@@ -58,8 +58,8 @@ type seat struct {
 
 // seat takes a guest over.
 func (w *worker) seat(g *guest, fd int) {
-	s := &seat{w: w, guest: g, fd: fd, since: w.now}
-	if w.b.draining.Load() || w.stopped || w.add(fd, s) != nil {
+	s := &seat{w: w, guest: g, fd: fd, since: w.Now}
+	if w.b.draining.Load() || w.stopped || w.Add(fd, s) != nil {
 		_ = unix.Close(fd)
 		w.b.front.leave(g)
 		return
@@ -73,8 +73,8 @@ func (s *seat) busy() bool { return s.away() || len(s.in) > 0 || len(s.rest) > 0
 // away says whether a request is.
 func (s *seat) away() bool { return s.link != nil || s.riding }
 
-// ready implements member.
-func (s *seat) ready(what uint32) {
+// Ready implements loop.Member.
+func (s *seat) Ready(what uint32) {
 	switch {
 	case what&poll.Broken != 0:
 		s.close()
@@ -122,10 +122,10 @@ func (s *seat) take(came []byte) bool {
 	switch w.req.parse(came) {
 	case plainPartial:
 		if len(s.in) == 0 {
-			s.since = w.now
+			s.since = w.Now
 		}
 		s.keep(came)
-		w.pending = true
+		w.Soon()
 		return true
 	case plainWhole:
 		s.keep(came)
@@ -194,7 +194,8 @@ func (s *seat) begin() bool {
 	b.inFlight.Add(1)
 	be.requests.Add(1)
 	be.busy.Add(1)
-	s.size, s.since, w.pending = req.size, w.now, true
+	s.size, s.since = req.size, w.Now
+	w.Soon()
 	s.set, s.class, s.backend, s.reign, s.late = set, class, be, v.reign, late(&set.cfg, class)
 	if class == classRead {
 		s.answers = be.sideline.visit()

@@ -14,7 +14,7 @@ func (s *seat) answer(a *answer, body []byte) bool {
 	w.b.noteIndex(s.set, s.backend, s.class, a)
 	s.backend.sideline.answered()
 	s.last = w.b.draining.Load()
-	w.out = a.appendTo(w.out[:0], body, s.last, s.riding, w.clock.Line(w.now))
+	w.out = a.appendTo(w.out[:0], body, s.last, s.riding, w.clock.Line(w.Now))
 	s.finish(a.status, int64(len(body)))
 	s.served++
 	w.of.answered.Add(1)
@@ -44,10 +44,11 @@ func (s *seat) put(out []byte) bool {
 		return false
 	case n < len(out):
 		s.rest = append(s.rest[:0], out[n:]...)
-		s.since, s.w.pending = s.w.now, true
+		s.since = s.w.Now
+		s.w.Soon()
 		return true
 	}
-	s.rest, s.since = nil, s.w.now
+	s.rest, s.since = nil, s.w.Now
 	if s.last {
 		s.close()
 	}
@@ -93,7 +94,7 @@ func (s *seat) handOver(h handed) {
 // leave gives the guest back to the server.
 func (s *seat) leave(h *handed) {
 	s.w.of.returned.Add(1)
-	s.w.remove(s.fd)
+	s.w.Remove(s.fd)
 	s.w.b.front.readmit(s.guest, s.fd, s.in, h)
 	delete(s.w.guests, s.guest)
 	s.fd = -1
@@ -110,28 +111,28 @@ func (s *seat) close() {
 	if s.away() && !s.aboard() { // a ride goes on alone
 		s.finish(statusClientLeft, 0)
 	}
-	s.w.remove(s.fd)
+	s.w.Remove(s.fd)
 	_ = unix.Close(s.fd)
 	delete(s.w.guests, s.guest)
 	s.w.b.front.leave(s.guest)
 	s.fd = -1
 }
 
-// tick implements member.
-func (s *seat) tick() {
-	limits, waited := &s.w.b.set.Load().cfg.Limits, s.w.now.Sub(s.since)
+// Tick implements loop.Member.
+func (s *seat) Tick() {
+	limits, waited := &s.w.b.set.Load().cfg.Limits, s.w.Now.Sub(s.since)
 	switch {
 	case s.link != nil:
-		if s.w.pending = true; waited >= s.late || waited >= lookEvery && s.class == classRead && s.w.b.registry.view.Load().deserted(s.backend) {
+		if s.w.Soon(); waited >= s.late || waited >= lookEvery && s.class == classRead && s.w.b.registry.view.Load().deserted(s.backend) {
 			s.link.handOver(s.link.in)
 		}
 	case s.riding: // its bundle looks after it
 	case len(s.rest) > 0:
-		if s.w.pending = true; waited >= limits.WriteTimeout {
+		if s.w.Soon(); waited >= limits.WriteTimeout {
 			s.close()
 		}
 	case len(s.in) > 0:
-		if s.w.pending = true; waited >= lateAnswer {
+		if s.w.Soon(); waited >= lateAnswer {
 			s.guest.sendAway(s.served)
 			s.leave(nil)
 		}
@@ -140,5 +141,5 @@ func (s *seat) tick() {
 	}
 }
 
-// panicked implements member.
-func (s *seat) panicked() { s.close() }
+// Panicked implements loop.Member.
+func (s *seat) Panicked() { s.close() }

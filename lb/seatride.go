@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/dengine/dengine/internal/edge"
+	"github.com/dengine/dengine/internal/edge/loop"
 	"github.com/valyala/fasthttp"
 )
 
@@ -28,7 +29,7 @@ func (s *seat) board(set *settings, be *backend, reign uint64) bool {
 	if r == nil {
 		r = &ride{worker: w}
 	}
-	r.since, r.by, r.session, r.ticket = w.now, w.now.Add(set.cfg.firstSending()), ses, t
+	r.since, r.by, r.session, r.ticket = w.Now, w.Now.Add(set.cfg.firstSending()), ses, t
 	if len(w.out) > edge.MaxMessage {
 		r.drop()
 		return false
@@ -55,10 +56,10 @@ func (s *seat) aboard() bool { return s.riding && !s.ride.over }
 func (w *worker) arrive(r *ride) {
 	w.aboard--
 	r.over = true
-	w.guard(r.seat, arrived)
+	w.Guard(r.seat, arrived)
 }
 
-func arrived(m member) {
+func arrived(m loop.Member) {
 	s := m.(*seat) //nolint:forcetypeassert // who rides is on a seat
 	r, a := s.ride, &s.w.ans
 	if s.fd < 0 {

@@ -69,7 +69,7 @@ func (w *worker) link(be *backend) *link {
 		return nil
 	}
 	l := &link{w: w, be: be, u: u, fd: fd}
-	if w.add(fd, l) != nil {
+	if w.Add(fd, l) != nil {
 		_ = unix.Close(fd)
 		be.pool.drop(u)
 		return nil
@@ -83,7 +83,7 @@ func (w *worker) link(be *backend) *link {
 // fewest. nil: reads go apart.
 func (w *worker) share(be *backend, size int) *link {
 	st := w.stockOf(be)
-	if w.now.Before(st.apart) || be.pool.wants.Load() {
+	if w.Now.Before(st.apart) || be.pool.wants.Load() {
 		return nil
 	}
 	var best *link
@@ -123,7 +123,7 @@ func (l *link) shelve() {
 	if cap(l.in) > keepRoom {
 		l.in = nil
 	}
-	l.since = l.w.now
+	l.since = l.w.Now
 	st.idle = append(st.idle, l)
 }
 

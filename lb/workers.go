@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/dengine/dengine/internal/edge/loop"
 	"github.com/dengine/dengine/internal/edge/poll"
 	"go.uber.org/zap"
 )
@@ -29,12 +30,12 @@ type workers struct {
 func newWorkers(b *Balancer, n int, log *zap.Logger) (*workers, error) {
 	ws := &workers{}
 	for range n {
-		p, err := poll.New()
+		l, err := loop.New(poll.InKernel, log)
 		if err != nil {
 			ws.close()
 			return nil, fmt.Errorf("make the balancer's workers: %w", err)
 		}
-		ws.all = append(ws.all, newWorker(b, ws, p, log))
+		ws.all = append(ws.all, newWorker(b, ws, l))
 	}
 	return ws, nil
 }
@@ -52,7 +53,7 @@ func (ws *workers) pick() *worker { return ws.all[int(ws.next.Add(1))%len(ws.all
 // each has every worker do something, and waits for nothing.
 func (ws *workers) each(do func(*worker)) {
 	for _, w := range ws.all {
-		w.post(func() { do(w) })
+		w.Post(func() { do(w) })
 	}
 }
 
@@ -73,10 +74,10 @@ func (ws *workers) drain() {
 func (ws *workers) close() {
 	if !ws.started {
 		for _, w := range ws.all {
-			w.end()
+			w.End(w.last)
 		}
 		return
 	}
-	ws.each(func(w *worker) { w.stopped = true })
+	ws.each(func(w *worker) { w.stop() })
 	ws.wg.Wait()
 }

@@ -11,9 +11,9 @@ import (
 // patience is how long news may take. Nothing waits for it when all is well.
 const patience = 30 * time.Second
 
-func newPoller(t *testing.T) *poll.Poller {
+func newPoller(t *testing.T, where poll.Where) *poll.Poller {
 	t.Helper()
-	p, err := poll.New()
+	p, err := poll.New(where)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,6 +23,14 @@ func newPoller(t *testing.T) *poll.Poller {
 		}
 	})
 	return p
+}
+
+// everywhere tests a Poller that waits in either place.
+func everywhere(t *testing.T, test func(*testing.T, *poll.Poller)) {
+	t.Parallel()
+	for name, where := range map[string]poll.Where{"in the kernel": poll.InKernel, "in Go": poll.InGo} {
+		t.Run(name, func(t *testing.T) { test(t, newPoller(t, where)) })
+	}
 }
 
 // pair is a connection's two ends.
@@ -54,9 +62,9 @@ func write(t *testing.T, fd int) {
 }
 
 // Each change is told once, also while what came before was not read.
-func TestNewsComeOnce(t *testing.T) {
-	t.Parallel()
-	p := newPoller(t)
+func TestNewsComeOnce(t *testing.T) { everywhere(t, testNewsComeOnce) }
+
+func testNewsComeOnce(t *testing.T, p *poll.Poller) {
 	ours, theirs := pair(t)
 	if err := p.Add(ours, 7); err != nil {
 		t.Fatal(err)
@@ -79,10 +87,55 @@ func TestNewsComeOnce(t *testing.T) {
 	}
 }
 
+// A wait whose time has passed before it begins finds what is there, and nothing that was
+// there before.
+func TestLateWait(t *testing.T) { everywhere(t, testLateWait) }
+
+func testLateWait(t *testing.T, p *poll.Poller) {
+	const short = 20 * time.Millisecond
+	ours, theirs := pair(t)
+	if err := p.Add(ours, 1); err != nil {
+		t.Fatal(err)
+	}
+	next(t, p)
+	for range 3 {
+		write(t, theirs)
+		if events, err := p.Wait(short); err != nil || len(events) > 1 {
+			t.Fatalf("%v, %v", events, err)
+		}
+		<-time.After(2 * short)
+		if events, err := p.Wait(short); err != nil || len(events) > 0 {
+			t.Fatalf("nothing is new, and yet: %v, %v", events, err)
+		}
+	}
+}
+
+// What is there is told once more where that is asked for.
+func TestRemind(t *testing.T) { everywhere(t, testRemind) }
+
+func testRemind(t *testing.T, p *poll.Poller) {
+	ours, theirs := pair(t)
+	if err := p.Add(ours, 7); err != nil {
+		t.Fatal(err)
+	}
+	next(t, p)
+	write(t, theirs)
+	next(t, p)
+	if events, err := p.Wait(0); err != nil || len(events) > 0 {
+		t.Fatalf("nothing is new, and yet: %v, %v", events, err)
+	}
+	if err := p.Remind(ours, 7); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(t, p); e.FD != ours || e.Tag != 7 || e.What&poll.Readable == 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
 // What was there before is news too, and a socket that was removed makes none.
-func TestAddAndRemove(t *testing.T) {
-	t.Parallel()
-	p := newPoller(t)
+func TestAddAndRemove(t *testing.T) { everywhere(t, testAddAndRemove) }
+
+func testAddAndRemove(t *testing.T, p *poll.Poller) {
 	ours, theirs := pair(t)
 	defer unix.Close(theirs)
 	write(t, theirs)
@@ -104,9 +157,9 @@ func TestAddAndRemove(t *testing.T) {
 }
 
 // A Wait ends with its time, and a longer one after it is not cut short by that for ever.
-func TestWaitEndsWithItsTime(t *testing.T) {
-	t.Parallel()
-	p := newPoller(t)
+func TestWaitEndsWithItsTime(t *testing.T) { everywhere(t, testWaitEndsWithItsTime) }
+
+func testWaitEndsWithItsTime(t *testing.T, p *poll.Poller) {
 	for _, most := range []time.Duration{time.Hour, 20 * time.Millisecond, time.Millisecond} {
 		if most == time.Hour {
 			time.AfterFunc(time.Millisecond, p.Wake)
@@ -134,9 +187,9 @@ func TestWaitEndsWithItsTime(t *testing.T) {
 }
 
 // Wake ends one Wait, whether it has begun or not.
-func TestWake(t *testing.T) {
-	t.Parallel()
-	p := newPoller(t)
+func TestWake(t *testing.T) { everywhere(t, testWake) }
+
+func testWake(t *testing.T, p *poll.Poller) {
 	for range 1000 {
 		woken := make(chan struct{})
 		go func() {

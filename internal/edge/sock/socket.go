@@ -99,6 +99,21 @@ func Send(fd uintptr, p []byte) (int, error) {
 	return now(unix.SYS_SENDTO, fd, p[:min(len(p), sendMost)], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
+// SendAll sends as much as there is room for, and says how much that was.
+func SendAll(fd uintptr, p []byte) (n int, err error) {
+	for n < len(p) {
+		sent, err := Send(fd, p[n:])
+		n += sent
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // now does a system call until no signal interrupts it.
 func now(trap, fd uintptr, p []byte, flags uintptr) (int, error) {
 	for {

@@ -1,4 +1,4 @@
-package lb
+package sock
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 
 var errNoDescriptor = errors.New("the connection has no descriptor")
 
-// duplicate is another descriptor of a connection, which Go's poller does not know: a
+// Duplicate is another descriptor of a connection, which Go's poller does not know: a
 // worker's. The connection goes on until both are closed.
-func duplicate(raw syscall.RawConn) (fd int, err error) {
+func Duplicate(raw syscall.RawConn) (fd int, err error) {
 	if raw == nil {
 		return -1, errNoDescriptor
 	}
@@ -23,8 +23,8 @@ func duplicate(raw syscall.RawConn) (fd int, err error) {
 	return fd, err
 }
 
-// connOf makes a worker's descriptor, which it closes, a connection again.
-func connOf(fd int) (net.Conn, error) {
+// ConnOf makes a worker's descriptor, which it closes, a connection again.
+func ConnOf(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "")
 	c, err := net.FileConn(f)
 	return c, errors.Join(err, f.Close())
