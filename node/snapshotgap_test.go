@@ -35,13 +35,13 @@ func TestFollowerKilledWhileItInstallsASnapshot(t *testing.T) {
 				}
 				return nil
 			})
+			c.stop(l) // it takes no more of them, and a later leader begins with the end of the follower's log
 			// What raft has on disk after snapshot sink.Close and before removeOldLogs.
 			src, dst := filepath.Join(c.configs[l].DataDir, "snapshots"), filepath.Join(c.configs[f].DataDir, "snapshots")
 			os.RemoveAll(dst)
 			if err := os.CopyFS(dst, os.DirFS(src)); err != nil {
 				t.Fatal(err)
 			}
-			c.stop(l) // a later leader begins with the end of the follower's log
 			c.start(l)
 			l = c.leader()
 			c.start(f)
