@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/dengine/dengine/internal/fuzzkit"
 	"github.com/dengine/dengine/internal/harness"
 )
@@ -34,6 +35,32 @@ func sameDate(answers []byte) []byte {
 	return anyDate.ReplaceAll(answers, append([]byte("\r\n"), plainDate...))
 }
 
+// plainAsk is an edge.Ask.
+type plainAsk struct {
+	in      []byte
+	replies int
+	taken   int
+	answers []byte
+}
+
+func (a *plainAsk) In() []byte { return a.in }
+
+func (a *plainAsk) Reply(taken int, answers []byte) {
+	a.replies++
+	a.taken, a.answers = taken, bytes.Clone(answers)
+}
+
+// askLater has one connection's requests answered with waiting.
+func askLater(t testing.TB, n *Node, what edge.Next, in []byte) (taken int, answers []byte) {
+	t.Helper()
+	a := &plainAsk{in: in}
+	quickAPI{n}.Later(what, []edge.Ask{a}, func() []byte { return plainDate })
+	if a.replies != 1 || (a.taken == 0) != (len(a.answers) == 0) {
+		t.Fatalf("%q: %d replies, the last took %d with %q", in, a.replies, a.taken, a.answers)
+	}
+	return a.taken, a.answers
+}
+
 // samePlain says how much of in was answered without the server, and whether it had to
 // wait. The answers must be those of the server. Writes are not looked at.
 func samePlain(t testing.TB, n *Node, in []byte) (taken int, waited bool) {
@@ -42,22 +69,14 @@ func samePlain(t testing.TB, n *Node, in []byte) (taken int, waited bool) {
 		return 0, false
 	}
 	given := bytes.Clone(in)
-	date := func() []byte { return plainDate }
-	taken, quick, later := n.answerAtOnce(given, []byte("before"), date, false)
-	if later {
-		if taken != 0 || string(quick) != "before" {
-			t.Fatalf("%q: took %d, answered %q, and wants more later", in, taken, quick)
-		}
-		taken, quick, waited = n.answerAtOnce(given, quick, date, true)
-		if waited || taken == 0 {
-			t.Fatalf("%q: nothing was taken later", in)
-		}
-		waited = true
+	taken, quick, next := quickAPI{n}.Now(given, []byte("before"), plainDate)
+	quick, ok := bytes.CutPrefix(quick, []byte("before"))
+	if waited = taken == 0 && next == edge.NextRead; waited {
+		taken, quick = askLater(t, n, next, given)
 	}
 	if !bytes.Equal(given, in) {
 		t.Fatalf("%q was changed to %q", in, given)
 	}
-	quick, ok := bytes.CutPrefix(quick, []byte("before"))
 	if !ok || (taken == 0) != (len(quick) == 0) {
 		t.Fatalf("%q: took %d, answered %q", in, taken, quick)
 	}
@@ -86,9 +105,10 @@ func plainRequests() (plain, other []string) {
 			plain = append(plain, get+fields+"\r\n")
 		}
 	}
+	plain = append(plain, "GET /kv/missing?consistency=eventual"+host+"\r\n")
 	good := "GET /kv/a?consistency=eventual" + host
 	other = []string{
-		"GET /kv/missing?consistency=eventual" + host + "\r\n", "GET /kv/longer?consistency=eventual" + host + "\r\n", "GET /kv/?consistency=eventual" + host + "\r\n",
+		"GET /kv/longer?consistency=eventual" + host + "\r\n", "GET /kv/?consistency=eventual" + host + "\r\n",
 		"GET /kv/" + strings.Repeat("k", MaxKeyBytes+1) + "?consistency=eventual" + host + "\r\n",
 		"GET /kv/a?consistency=lease" + host + "\r\n", "GET /kv/a?consistency=" + host + "\r\n", "GET /kv/a?consistency=Eventual" + host + "\r\n",
 		"GET /kv/a?consistency=eventual&max_staleness=1s" + host + "\r\n",
@@ -144,7 +164,7 @@ func TestPlainGetsWaitAsTheServerDoes(t *testing.T) {
 			"GET /kv/a" + host, "GET /kv/a?consistency=linearizable" + host, "GET /kv/longer" + host, "GET /kv/missing" + host,
 			"GET /kv/quoted HTTP/1.1\r\nHost: x\r\nAccept: application/octet-stream\r\n\r\n",
 		} {
-			for behind, joins := range map[string]bool{"": false, plain: confirms, eventual: confirms, "GET /kv/missing" + host: false, "PUT ": false} {
+			for behind, joins := range map[string]bool{"": false, plain: confirms, eventual: confirms, "GET /kv/missing" + host: confirms, "GET /kv/longer" + host: false, "PUT ": false} {
 				want := len(in)
 				if joins {
 					want += len(behind)
@@ -185,9 +205,9 @@ func TestPlainGetAllocatesNothing(t *testing.T) {
 	storePlain(t, n)
 	for _, accept := range []string{"*/*", binaryType} {
 		in := []byte("GET /kv/quoted?consistency=eventual HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nAccept: " + accept + "\r\n\r\n")
-		out, date := make([]byte, 0, 4096), func() []byte { return plainDate }
+		out := make([]byte, 0, 4096)
 		if got := testing.AllocsPerRun(1000, func() {
-			if taken, _, _ := n.answerAtOnce(in, out, date, false); taken != len(in) {
+			if taken, _, _ := (quickAPI{n}).Now(in, out, plainDate); taken != len(in) {
 				t.Fatal(taken)
 			}
 		}); got >= 1 { // other goroutines allocate meanwhile, if little

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/dengine/dengine/internal/fuzzkit"
 )
 
@@ -45,18 +46,16 @@ var anyWrite = regexp.MustCompile(`\r\n(Dengine-Index: |Dengine-Writes: |Etag: |
 // writeAtOnce has a write answered without the server, where it is.
 func writeAtOnce(t *testing.T, n *Node, in string) (taken int, answer []byte) {
 	t.Helper()
-	date := func() []byte { return plainDate }
 	given := []byte(in)
-	taken, answer, later := n.answerAtOnce(given, nil, date, false)
+	taken, answer, next := quickAPI{n}.Now(given, nil, plainDate)
 	if taken != 0 || len(answer) > 0 {
 		t.Fatalf("%q: was taken without a wait: %d, %q", in, taken, answer)
 	}
-	if !later {
+	if next != edge.NextWrite {
 		return 0, nil
 	}
-	taken, answer, later = n.answerAtOnce(given, nil, date, true)
-	if taken == 0 || later || string(given) != in {
-		t.Fatalf("%q: took %d, later %v, and left %q", in, taken, later, given)
+	if taken, answer = askLater(t, n, next, given); string(given) != in {
+		t.Fatalf("%q was changed to %q", in, given)
 	}
 	return taken, answer
 }

@@ -7,65 +7,132 @@ import (
 	"strconv"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/valyala/fasthttp"
 )
 
-// quickBytes is the longest value that is answered without waiting.
+// quickBytes is the longest value that is read or written past the server.
 const quickBytes = 64 << 10
 
 // answersMost is how many bytes of answers go out together, and the last one's.
 const answersMost = 256 << 10
 
-// answerAtOnce is the API's edge.AtOnce. It answers what most reads are, of a key that is
-// there, asked for in a way that leaves no question open: eventual ones at once, and
-// linearizable ones where it may wait for them. All of these that came together, as a
-// balancer sends them, wait for one round: it began when they all were there. Plain writes
-// wait as well.
-func (n *Node) answerAtOnce(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
-	var confirmed *core // brought up to date since all of in has come
-	for {
+// quickAPI is the API's edge.AtOnce. It answers what most requests are, of one key, asked
+// for in a way that leaves no question open: eventual reads now, and linearizable ones and
+// writes later, together with all that came with them over whatever connections.
+type quickAPI struct{ n *Node }
+
+// Now implements edge.AtOnce.
+func (a quickAPI) Now(in, out, date []byte) (taken int, answers []byte, next edge.Next) {
+	n, c := a.n, a.n.core.Load()
+	for taken < len(in) {
 		g, size := parsePlainGet(in[taken:])
-		if size == 0 && taken == 0 {
-			return n.writeAtOnce(in, out, date, wait)
+		if size == 0 {
+			return taken, out, nextOf(in[taken:])
 		}
-		c := n.core.Load()
 		level, err := n.level(g.level)
 		switch {
-		case size == 0 || c == nil || err != nil || level == Lease || len(out) > answersMost:
-			return taken, out, false
-		case level == Linearizable && !wait:
-			return taken, out, taken == 0
-		case level == Linearizable && confirmed == nil:
-			out, err = n.appendConfirmed(out, date, &g)
-			if taken += size; err != nil {
-				return taken, out, false
-			}
-			confirmed = c
-			continue
-		case level == Linearizable && confirmed != c:
-			return taken, out, false
+		case c == nil || err != nil || level == Lease:
+			return taken, out, edge.NextServed
+		case level == Linearizable:
+			return taken, out, edge.NextRead
+		case len(out) > answersMost:
+			return taken, out, edge.NextAgain
 		}
-		v := c.fsm.value(g.key)
-		if !v.Found || len(v.Value) > quickBytes {
-			return taken, out, false
+		ok := false
+		if out, ok = n.appendRead(out, date, c.fsm, &g, quickBytes); !ok {
+			return taken, out, edge.NextServed
 		}
 		n.counters.reads.Add(1)
-		out = n.appendFound(out, date(), v, g.raw)
 		taken += size
+	}
+	return taken, out, edge.NextServed
+}
+
+// nextOf is what is to become of a request that is no plain read.
+func nextOf(in []byte) edge.Next {
+	var w Write
+	size := parsePlainWrite(in, &w)
+	switch {
+	case size > 0:
+		return edge.NextWrite
+	case size < 0 || isPlainPart(in):
+		return edge.NextPart
+	}
+	return edge.NextServed
+}
+
+// Later implements edge.AtOnce.
+func (a quickAPI) Later(what edge.Next, asks []edge.Ask, date func() []byte) {
+	if what == edge.NextWrite {
+		a.n.writeAll(asks, date)
+		return
+	}
+	a.n.readAll(asks, date)
+}
+
+// readAll answers linearizable reads. They wait for one round, which begins when all of
+// them are there, and so do the reads that came behind them.
+func (n *Node) readAll(asks []edge.Ask, date func() []byte) {
+	var seen *fsm
+	err := n.read(context.Background(), ReadOptions{Level: Linearizable}, func(f *fsm) { seen = f })
+	buf, ok := n.answers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	reads := -1 // one is counted
+	for i := range asks {
+		taken, out, count := n.appendReads((*buf)[:0], date(), asks[i].In(), seen, err)
+		reads += count
+		asks[i].Reply(taken, out)
+		*buf = out
+	}
+	if n.counters.reads.Add(uint64(max(reads, 0))); cap(*buf) <= answersMost {
+		n.answers.Put(buf)
 	}
 }
 
-// appendConfirmed appends the answer to a linearizable read, and says whether it is an
-// error.
-func (n *Node) appendConfirmed(out []byte, date func() []byte, g *plainGet) ([]byte, error) {
-	v, err := n.Get(context.Background(), g.key, ReadOptions{Level: g.level})
-	switch {
-	case err != nil:
-		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.failed(ctx, err, false) }), err
-	case !v.Found:
-		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.missing(ctx, v.Index) }), nil
+// appendReads appends the answers to the plain reads that in begins with, from a state that
+// is new enough for all of them, or else the error of why there is none to the first. It
+// takes none where the server is to answer that.
+func (n *Node) appendReads(out, date, in []byte, seen *fsm, err error) (taken int, answers []byte, reads int) {
+	for len(out) <= answersMost {
+		g, size := parsePlainGet(in[taken:])
+		if size == 0 {
+			break
+		}
+		if err != nil {
+			out = n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.failed(ctx, err, false) })
+			return size, out, 1
+		}
+		level, weaker := n.level(g.level)
+		ok := weaker == nil && level != Lease
+		if ok {
+			most := quickBytes
+			if reads == 0 {
+				most = n.cfg.MaxValueBytes // they have waited for it
+			}
+			out, ok = n.appendRead(out, date, seen, &g, most)
+		}
+		if !ok {
+			break
+		}
+		reads++
+		taken += size
 	}
-	return n.appendFound(out, date(), v, g.raw), nil
+	return taken, out, reads
+}
+
+// appendRead appends the answer to a read of this state, unless the value is longer.
+func (n *Node) appendRead(out, date []byte, f *fsm, g *plainGet, most int) ([]byte, bool) {
+	v := f.value(g.key)
+	switch {
+	case !v.Found:
+		return n.appendServed(out, func(ctx *fasthttp.RequestCtx) { n.missing(ctx, v.Index) }), true
+	case len(v.Value) > most:
+		return out, false
+	}
+	return n.appendFound(out, date, v, g.raw), true
 }
 
 // appendServed appends what the server would write of an answer to a GET.

@@ -45,7 +45,7 @@ func (n *Node) close() error {
 	}
 	n.cancel(ErrClosed)
 	n.endReads()
-	errs := []error{shutdown(n.api, n.apiLn, limit)}
+	errs := []error{n.shutdownAPI(limit)}
 	n.bundles.close()
 	if c != nil {
 		errs = append(errs, c.close(limit))
@@ -75,6 +75,21 @@ func (n *Node) spawn(f func()) (started bool) {
 	}
 	n.group.Go(f)
 	return true
+}
+
+// shutdownAPI is shutdown of the API, and of the connections that its loops have.
+func (n *Node) shutdownAPI(limit time.Duration) error {
+	if n.quick == nil {
+		return shutdown(n.api, n.apiLn, limit)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var loops sync.WaitGroup
+	loops.Go(func() { n.quick.Drain(ctx) })
+	err := shutdown(n.api, n.apiLn, limit)
+	loops.Wait()
+	n.quick.End()
+	return err
 }
 
 // shutdown ends a server and its port, each of which may be nil: it waits until

@@ -11,14 +11,19 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// flock is writes that came together: the usual ones of a bundle, or the plain ones of a
-// connection. They go into the log together, and one goroutine waits for all of them.
+// flock is writes that came together: the usual ones of a bundle, or plain ones over
+// connections of their own. They go into the log together, and one goroutine waits for all
+// of them.
 type flock struct {
 	n       *Node
 	date    func() []byte // the header line of each answer
 	encoded []byte        // their commands
 	ids     []Identity
 	answer  []byte
+
+	// Of those over connections of their own.
+	parts   []part
+	answers []byte
 }
 
 // newFlock returns one of a bundle, whose answers are dated by whoever passes them on.
@@ -73,7 +78,7 @@ func (f *flock) Answer(put func([]byte)) {
 
 // free gives the flock back, with nothing in it.
 func (f *flock) free() {
-	f.encoded, f.ids, f.date = f.encoded[:0], f.ids[:0], nil
+	f.encoded, f.ids, f.parts, f.date = f.encoded[:0], f.ids[:0], f.parts[:0], nil
 	f.n.flocks.Put(f)
 }
 

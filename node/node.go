@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type Node struct {
 	counters counters
 
 	api      *fasthttp.Server
+	quick    *edge.Quick
 	health   *fasthttp.Server
 	apiLn    net.Listener
 	healthLn net.Listener
@@ -65,6 +67,7 @@ type Node struct {
 
 	bundles  bundles
 	flocks   sync.Pool // of usual writes that came in bundles
+	answers  sync.Pool // *[]byte, for those to reads that waited together
 	spawning sync.Mutex
 	ended    bool // Close waits for the group: nothing is spawned any more
 }
@@ -120,7 +123,9 @@ func (n *Node) open() (err error) {
 	}
 	n.port.starts, n.port.outdated = known, n.outdated
 	n.port.self.lineage = known.lineage(n.dir.id.Incarnation)
-	n.serve()
+	if err := n.serve(); err != nil {
+		return err
+	}
 	n.port.serve(n.answer, map[byte]func() brief{streamTerm: n.sayTerm, streamIndex: n.sayIndex}, n.crash.wake)
 	first := make(chan struct{})
 	n.group.Go(func() { n.announce(n.cfg.HeartbeatTimeout, first) })
@@ -154,7 +159,7 @@ func listen(addr, what string) (net.Listener, error) {
 }
 
 // serve starts the servers on the ports that are wanted.
-func (n *Node) serve() {
+func (n *Node) serve() (err error) {
 	if n.healthLn != nil {
 		h := &healthcheck.Handler{Source: n, Extra: n.healthExtra(), Done: n.ctx.Done()}
 		n.health = edge.NewServer(edge.DefaultLimits(), n.log.Named("health"), n.serveHealth(h.Serve), nil)
@@ -162,10 +167,17 @@ func (n *Node) serve() {
 	}
 	if n.apiLn != nil {
 		n.api = edge.NewServer(n.cfg.apiLimits(), n.log.Named("api"), n.Serve, n.stampEdge)
-		ln := edge.Quick(edge.LimitConns(n.apiLn, n.cfg.Limits.Conns), n.api, n.answerAtOnce)
-		n.group.Go(func() { n.served("HTTP", n.api.Serve(ln)) })
+		if n.quick, err = edge.NewQuick(edge.LimitConns(n.apiLn, n.cfg.Limits.Conns), n.api, quickAPI{n}, quickLoops(), n.log.Named("api")); err != nil {
+			return err
+		}
+		n.group.Go(func() { n.served("HTTP", n.api.Serve(n.quick)) })
 	}
+	return nil
 }
+
+// quickLoops is how many goroutines look after the API's connections: one can do so for what
+// four processors do with a log, a disk and a state machine.
+func quickLoops() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 
 func (n *Node) served(what string, err error) {
 	if err != nil && !n.closing.Load() {

@@ -62,6 +62,11 @@ type counted struct {
 
 // Close implements net.Conn.
 func (c *counted) Close() error {
-	c.once.Do(func() { c.open.Add(-1) })
+	c.forget()
 	return c.Conn.Close()
+}
+
+// forget gives the place back.
+func (c *counted) forget() {
+	c.once.Do(func() { c.open.Add(-1) })
 }

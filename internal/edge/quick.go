@@ -1,8 +1,9 @@
 package edge
 
 import (
-	"cmp"
-	"errors"
+	"context"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -10,263 +11,243 @@ import (
 
 	"github.com/dengine/dengine/internal/edge/sock"
 	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
-// AtOnce answers requests of which it knows every byte. It appends the answers to those
-// that in begins with to out, each with date, which is a whole header line, and says how
-// many bytes of in they are. From the first request on that is another, or not whole, all
-// is the server's. It must answer as the server would: nobody can tell who did. Unless
-// wait is set it must not wait for anything; later says that it took nothing, and would
-// have taken the first request with wait. A bug that it meets while it may wait ends the
-// connection: nobody knows what was done.
-type AtOnce func(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool)
-
-// Quick puts an AtOnce before a server: on a connection whose last request is answered,
-// it sees what comes before the server does. A request then costs one look at its
-// bytes, and the connection goes on to wait where it waited before, in one system call
-// less. The first request of a connection is the server's, which counts it as new until
-// then. ln is what LimitConns returns.
-func Quick(ln net.Listener, s *fasthttp.Server, answer AtOnce) net.Listener {
-	s.ConnState = func(c net.Conn, state fasthttp.ConnState) {
-		q, ok := c.(*quick)
-		if ok && (state == fasthttp.StateIdle || state == fasthttp.StateActive) { // both said by who reads
-			q.between = state == fasthttp.StateIdle
-		}
-	}
-	return &quickListener{Listener: ln, answer: answer, server: s}
+// AtOnce answers requests of which it knows every byte, past the server. It must answer as
+// that would: nobody can tell who did.
+type AtOnce interface {
+	// Now appends the answers to those requests that in begins with to out, each with date,
+	// which is a whole header line, and says how many bytes of in they are and what is to
+	// become of what is behind them. It must not wait for anything.
+	Now(in, out, date []byte) (taken int, answers []byte, next Next)
+	// Later replies to all asks, whose requests Now has said the same of, and which all came
+	// before it is called. It may wait. date is of now, whenever it is called.
+	Later(what Next, asks []Ask, date func() []byte)
 }
 
-type quickListener struct {
+// Next is what is to become of the request behind those that were answered.
+type Next int
+
+// What Next says.
+const (
+	NextRead   Next = iota // Later answers it, together with others
+	NextWrite              // so it does, apart from those
+	NextServed             // it is the server's, or there is none
+	NextPart               // more of it has to come
+	NextAgain              // it may be answered once what was answered is sent
+	laterKinds = NextWrite + 1
+)
+
+// Quick puts an AtOnce before a server. Loops serve the connections whose last request is
+// answered: they see what comes before the server does, and give it a connection that has
+// anything else to say. The first request of a connection is always the server's, which
+// takes one that leaves for one that has ended.
+type Quick struct {
 	net.Listener
-	answer  AtOnce
-	server  *fasthttp.Server
-	clock   DateClock
-	buffers sync.Pool // *[]byte: few answers are under way at once, however many connections there are
+	server *fasthttp.Server
+	answer AtOnce
+	log    *zap.Logger
+	clock  DateClock
+	loops  []*quickLoop
+	next   atomic.Uint32
+	drains atomic.Bool
+	asks   sync.Pool      // *asks
+	later  sync.WaitGroup // of calls of AtOnce.Later
+	visits sync.WaitGroup // of connections that loops gave back to the server
+	wg     sync.WaitGroup // of loops
+}
+
+// NewQuick returns a Quick of what LimitConns returned, which serves from now on with so
+// many loops, and until End.
+func NewQuick(ln net.Listener, s *fasthttp.Server, answer AtOnce, loops int, log *zap.Logger) (*Quick, error) {
+	s.ConnState = func(c net.Conn, state fasthttp.ConnState) {
+		if v, ok := c.(*quickVisit); ok && (state == fasthttp.StateIdle || state == fasthttp.StateActive) { // both said by who reads
+			v.between = state == fasthttp.StateIdle
+		}
+	}
+	q := &Quick{Listener: ln, server: s, answer: answer, log: log, asks: sync.Pool{New: func() any { return new(asks) }}}
+	for range loops {
+		l, err := newQuickLoop(q)
+		if err != nil {
+			q.End()
+			return nil, fmt.Errorf("serve many connections at once: %w", err)
+		}
+		q.loops = append(q.loops, l)
+		q.wg.Go(l.run)
+	}
+	return q, nil
 }
 
 // Accept implements net.Listener.
-func (l *quickListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+func (q *Quick) Accept() (net.Conn, error) {
+	c, err := q.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
 	counted, ok := c.(*counted)
-	if !ok || counted.Raw() == nil {
+	if !ok || counted.Raw() == nil || len(q.loops) == 0 {
 		return c, nil
 	}
-	q := &quick{counted: counted, of: l}
-	q.step, q.more, q.date = q.once, q.receiveMore, q.dateLine
-	return q, nil
+	return &quickVisit{counted: counted, of: q}, nil
 }
 
-// quick is a connection of a server with an AtOnce before it.
-type quick struct {
+// Drain ends the connections of loops, each behind the answer that it waits for, and from now
+// on those of the server as well when it waits for a request. It returns when none is left
+// that a loop has, or had and gave back, or when ctx ends.
+func (q *Quick) Drain(ctx context.Context) {
+	q.drains.Store(true)
+	var all []chan struct{}
+	for _, l := range q.loops {
+		gone := make(chan struct{})
+		if l.Post(func() { l.drain(gone) }) {
+			all = append(all, gone)
+		}
+	}
+	for _, gone := range all {
+		select {
+		case <-gone:
+		case <-ctx.Done():
+			return
+		}
+	}
+	visited := make(chan struct{})
+	go func() { // ends with the connections, for which the server has timeouts
+		q.visits.Wait()
+		close(visited)
+	}()
+	select {
+	case <-visited:
+	case <-ctx.Done():
+	}
+}
+
+// End ends the loops and the connections that they have, once Later has returned. It may
+// be called more than once.
+func (q *Quick) End() {
+	q.drains.Store(true)
+	for _, l := range q.loops {
+		l.Post(l.Stop)
+	}
+	q.wg.Wait()
+	q.later.Wait()
+}
+
+// move gives the connection of a visit that is over to a loop.
+func (q *Quick) move(v *quickVisit) {
+	l := q.loops[int(q.next.Add(1))%len(q.loops)]
+	s := &quickSeat{loop: l, conn: v.counted, fd: v.fd, stay: v.stay}
+	if !l.Post(s.sit) {
+		s.part()
+	}
+}
+
+// readmit gives the server a connection that a loop has had, with what has come of its
+// next request.
+func (q *Quick) readmit(s *quickSeat) {
+	go func() {
+		defer q.visits.Done()
+		c, err := sock.ConnOf(s.fd)
+		if err != nil {
+			q.log.Warn("a client's connection was lost on its way to the server", zap.Error(err))
+			s.conn.forget()
+			return
+		}
+		s.conn.Conn = sock.New(c)
+		_ = q.server.ServeConn(&quickVisit{counted: s.conn, of: q, in: s.in, stay: s.stay}) // what went wrong is in the answer
+	}()
+}
+
+// date is the header line of an answer that is ready now.
+func (q *Quick) date() []byte { return q.clock.Line(time.Now()) }
+
+// quickVisit is one stay of a connection with the server. It ends with the connection, or
+// between two requests, when a loop takes over.
+type quickVisit struct {
 	*counted
-	of      *quickListener
-	between bool                  // the last request is answered, and nothing of the next one was read
-	step    func(fd uintptr) bool // once
-	more    func(fd uintptr) bool // receiveMore
-	date    func() []byte         // dateLine
-	waiting atomic.Int32          // one of notWaiting, waits, waitsToClose
+	of    *Quick
+	state atomic.Int32 // one of visiting, leaving and left
 
-	in    []byte // what a read has to fill
-	n     int    // how much of it is filled
-	err   error
-	rest  []byte // answers that the kernel had no room for
-	later bool   // what is filled begins with a request that is answered with waiting
-	now   time.Time
+	// These belong to the server's goroutine.
+	in      []byte // what a loop has read comes first
+	between bool   // the last request is answered, and nothing of the next one was read
+	stay    stay
+	fd      int // the connection's, for the loop, from leaving on
 }
 
-// What quick.waiting says: whether an answer is waited for, and whether the connection is
-// to be closed behind it.
+// What quickVisit.state says.
 const (
-	notWaiting = iota
-	waits
-	waitsToClose
+	visiting = iota
+	leaving  // for a loop; the server does not know, and takes it for the connection's end
+	left
 )
 
-// Read implements net.Conn. Requests that are answered at once are not seen.
-func (q *quick) Read(p []byte) (int, error) {
-	if !q.between || len(p) == 0 {
-		return q.counted.Read(p)
+// Read implements net.Conn. Where a loop is to take over, it says that the connection has
+// ended.
+func (v *quickVisit) Read(p []byte) (int, error) {
+	switch {
+	case len(v.in) > 0:
+		n := copy(p, v.in)
+		v.in = v.in[n:]
+		return n, nil
+	case v.between && (v.of.drains.Load() || v.mayLeave()):
+		return 0, io.EOF
 	}
-	for {
-		q.in, q.n, q.err, q.rest, q.later = p, 0, nil, nil, false
-		err := q.Raw().Read(q.step)
-		q.in = nil
-		switch {
-		case err != nil && q.Early(err):
-			continue
-		case err != nil:
-			return 0, err
-		case q.err == nil && q.later:
-			q.err = q.replyAll(p)
-		case q.err == nil && len(q.rest) > 0:
-			q.err = q.write(q.rest)
-		}
-		if q.err != nil {
-			return 0, q.err
-		}
-		if q.n > 0 {
-			return q.n, nil
-		}
-	}
+	return v.counted.Read(p)
 }
 
-// once takes what is there and answers what it can, until nothing is left (false: wait
-// for more) or the server has to see it.
-func (q *quick) once(fd uintptr) (done bool) {
-	for {
-		n, err := sock.Receive(fd, q.in)
-		switch {
-		case err == unix.EAGAIN:
-			return false
-		case err != nil:
-			q.err = err
-			return true
-		}
-		if q.reply(fd, q.in[:n]); q.n > 0 || q.err != nil || len(q.rest) > 0 {
-			return true
-		}
+// mayLeave prepares for a loop to take over, and says whether it will.
+func (v *quickVisit) mayLeave() bool {
+	if v.stay.goesOn() {
+		return false
 	}
-}
-
-// reply answers what came, and leaves what it does not at the front of q.in.
-func (q *quick) reply(fd uintptr, came []byte) {
-	buf := q.of.buffer()
-	defer q.of.buffers.Put(buf)
-	q.now = time.Now()
-	taken, out, later, _ := q.of.ask(came, (*buf)[:0], q.date, false)
-	*buf, q.later = out, later
-	q.n = copy(q.in, came[taken:])
-	if taken == 0 {
-		return
+	fd, err := sock.Duplicate(v.Raw())
+	if err != nil {
+		return false // it goes on here
 	}
-	if q.err = q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout)); q.err != nil {
-		return
+	v.fd = fd
+	if !v.state.CompareAndSwap(visiting, leaving) { // somebody closed it meanwhile
+		_ = unix.Close(fd)
+		return false
 	}
-	sent, err := sock.Send(fd, out)
-	if err != nil && err != unix.EAGAIN {
-		q.err = err
-	}
-	if sent < len(out) {
-		q.rest = append(q.rest, out[sent:]...)
-	}
-}
-
-// replyAll is replyLater, and again as long as there is more to answer: p may hold a part
-// of what a client pipelines, and end within a request. The server would answer that, and
-// all behind it, one by one. What has not come is not waited for: that has a deadline of
-// the server's.
-func (q *quick) replyAll(p []byte) error {
-	for q.later {
-		if err := q.replyLater(p); err != nil || q.n == 0 {
-			return err
-		}
-		q.in, q.later = p, false
-		err := q.Raw().Read(q.more)
-		q.in = nil
-		if err = cmp.Or(err, q.err); err != nil {
-			return err
-		}
-		if len(q.rest) > 0 {
-			if err := q.write(q.rest); err != nil {
-				return err
-			}
-			q.rest = q.rest[:0]
-		}
-	}
-	return nil
-}
-
-// receiveMore puts what is there behind what is left in q.in, and answers what it can.
-// The server meets an end, or an error, again.
-func (q *quick) receiveMore(fd uintptr) (done bool) {
-	came := q.in[:q.n]
-	if room := q.in[q.n:]; len(room) > 0 {
-		if n, err := sock.Receive(fd, room); err == nil {
-			came = q.in[:q.n+n]
-		}
-	}
-	q.reply(fd, came)
 	return true
 }
 
-// replyLater waits for the answers to what p begins with, and leaves the rest there. A
-// server that shuts down takes the connection for an idle one: it is closed behind the
-// answer.
-func (q *quick) replyLater(p []byte) error {
-	q.waiting.Store(waits)
-	buf := q.of.buffer()
-	taken, out, _, err := q.of.ask(p[:q.n], (*buf)[:0], q.date, true)
-	q.n = copy(p, p[taken:q.n])
-	q.now = time.Now()
-	if err == nil {
-		err = q.SetReadDeadline(q.now.Add(q.of.server.IdleTimeout))
-	}
-	if err == nil && len(out) > 0 {
-		err = q.write(out)
-	}
-	if *buf = out; cap(out) <= bufferMost {
-		q.of.buffers.Put(buf)
-	}
-	if !q.waiting.CompareAndSwap(waits, notWaiting) {
-		return net.ErrClosed
-	}
-	return err
-}
-
-// Close implements net.Conn.
-func (q *quick) Close() error {
-	if q.waiting.CompareAndSwap(waits, waitsToClose) {
-		return nil // the server closes it again when the read has ended
-	}
-	return q.counted.Close()
-}
-
-// errBug ends a connection whose request was perhaps carried out, and perhaps not.
-var errBug = errors.New("a bug was met while an answer was waited for")
-
-// ask has the AtOnce answer. Where that meets a bug at once, the server answers, and meets
-// it in a way that is seen. After a wait it does not: what was asked for may have
-// been carried out, and would be again.
-func (l *quickListener) ask(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			l.server.Logger.Printf("answering at once panicked: %v", v)
-			taken, answers, later = 0, out, false
-			if wait {
-				err = errBug
-			}
-		}
-	}()
-	taken, answers, later = l.answer(in, out, date, wait)
-	return taken, answers, later, nil
-}
-
-// bufferMost is the most memory that is kept for a later answer.
-const bufferMost = 256 << 10
-
-func (l *quickListener) buffer() *[]byte {
-	if buf, ok := l.buffers.Get().(*[]byte); ok {
-		return buf
-	}
-	return new([]byte)
-}
-
-func (q *quick) write(answers []byte) error {
-	if err := q.SetWriteDeadline(time.Now().Add(q.of.server.WriteTimeout)); err != nil {
+// Close implements net.Conn. It ends the visit, and the connection only if no loop takes
+// over.
+func (v *quickVisit) Close() error {
+	if v.state.CompareAndSwap(leaving, left) {
+		err := v.Conn.Close()
+		v.of.move(v)
 		return err
 	}
-	_, err := q.Write(answers)
-	return err
+	if v.state.CompareAndSwap(visiting, left) {
+		return v.counted.Close()
+	}
+	return net.ErrClosed
 }
 
-// dateLine is the header line of an answer that is ready now.
-func (q *quick) dateLine() []byte {
-	if q.waiting.Load() != notWaiting { // it took a while
-		q.now = time.Now()
+// stay is how many requests of a connection are the server's before a loop has it again:
+// more each time that the loop had to give it back, unless it had served many before.
+type stay struct{ left, last int }
+
+// maxStay bounds what sentBack makes of many requests that a loop does not know.
+const maxStay = 63
+
+func (s *stay) goesOn() bool {
+	if s.left == 0 {
+		return false
 	}
-	return q.of.clock.Line(q.now)
+	s.left--
+	return true
+}
+
+// sentBack notes that a loop gave the connection back after so many requests.
+func (s *stay) sentBack(served uint64) {
+	if served > maxStay {
+		s.last = 0
+	}
+	s.last = min(2*s.last+1, maxStay)
+	s.left = s.last
 }

@@ -3,11 +3,14 @@ package edge_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,68 +30,113 @@ const (
 	bigBytes = 8 << 20                                 // more than the kernel takes at once
 )
 
-// quickServer answers three requests at once, and says of all others that they were
-// served, with their bodies.
+// quickServer answers some requests at once, and says of all others that they were
+// served, with their bodies. It is its edge.AtOnce.
 type quickServer struct {
 	*fasthttp.Server
-	addr string
-	ends chan error // of Serve
+	quick *edge.Quick
+	addr  string
+	ends  chan error // of Serve
 
 	waits chan struct{} // an answer is waited for
-	let   chan string   // the answer
+	let   chan string   // the answer; nil: it is there
+	held  chan struct{} // nil, or what the server waits for before it answers /wait
 }
 
-func startQuick(t *testing.T, l edge.Limits) *quickServer {
+// What quickServer.let says instead of an answer.
+const (
+	letBug    = "" // there is none
+	letServer = "the server"
+)
+
+var big = bytes.Repeat([]byte("b"), bigBytes)
+
+func startQuick(t *testing.T, l edge.Limits, opts ...func(*quickServer)) *quickServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &quickServer{addr: ln.Addr().String(), ends: make(chan error, 1), waits: make(chan struct{}), let: make(chan string)}
+	for _, o := range opts {
+		o(s)
+	}
 	s.Server = edge.NewServer(l, zap.NewNop(), func(ctx *fasthttp.RequestCtx) {
+		if s.held != nil && string(ctx.Path()) == "/wait" {
+			<-s.held
+		}
 		ctx.SetBodyString("served " + string(ctx.Path()) + " " + string(ctx.Request.Body()))
 	}, nil)
-	big := bytes.Repeat([]byte("b"), bigBytes)
-	quick := edge.Quick(edge.LimitConns(ln, l.Conns), s.Server, func(in, out []byte, date func() []byte, wait bool) (taken int, answers []byte, later bool) {
-		answer := func(body []byte) {
-			out = append(append(out, "HTTP/1.1 200 OK\r\n"...), date()...)
-			out = fmt.Appendf(out, "Content-Length: %d\r\n\r\n%s", len(body), body)
-		}
-		for {
-			rest := in[taken:]
-			switch {
-			case bytes.HasPrefix(rest, []byte(quickGet)):
-				taken += len(quickGet)
-				answer([]byte("quick"))
-			case bytes.HasPrefix(rest, []byte(bigGet)):
-				taken += len(bigGet)
-				answer(big)
-			case bytes.HasPrefix(rest, []byte(bugGet)):
-				panic("as asked")
-			case bytes.HasPrefix(rest, []byte(waitGet)) && taken == 0:
-				if !wait {
-					return 0, out, true
-				}
-				s.waits <- struct{}{}
-				taken += len(waitGet)
-				body := <-s.let
-				if body == "" {
-					panic("as asked")
-				}
-				answer([]byte(body))
-				return taken, out, false
-			default:
-				return taken, out, false
-			}
-		}
-	})
-	go func() { s.ends <- s.Serve(quick) }()
+	if s.quick, err = edge.NewQuick(edge.LimitConns(ln, l.Conns), s.Server, s, 1, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.ends <- s.Serve(s.quick) }()
 	t.Cleanup(func() {
-		if err := s.Shutdown(); err != nil {
+		if err := s.down(); err != nil {
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// down ends the server in good order.
+func (s *quickServer) down() error {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.quick.Drain(context.Background()) })
+	err := s.Shutdown()
+	loops.Wait()
+	s.quick.End()
+	return err
+}
+
+func appendOK(out, date, body []byte) []byte {
+	out = append(append(out, "HTTP/1.1 200 OK\r\n"...), date...)
+	return fmt.Appendf(out, "Content-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// Now implements edge.AtOnce.
+func (s *quickServer) Now(in, out, date []byte) (taken int, answers []byte, next edge.Next) {
+	for {
+		rest := in[taken:]
+		starts := func(with string) bool { return bytes.HasPrefix(rest, []byte(with)) }
+		switch {
+		case starts(quickGet):
+			taken += len(quickGet)
+			out = appendOK(out, date, []byte("quick"))
+		case starts(bigGet) && len(out) >= bigBytes:
+			return taken, out, edge.NextAgain
+		case starts(bigGet):
+			taken += len(bigGet)
+			out = appendOK(out, date, big)
+		case starts(bugGet):
+			panic("as asked")
+		case starts(waitGet):
+			return taken, out, edge.NextRead
+		case len(rest) > 0 && (strings.HasPrefix(quickGet, string(rest)) || strings.HasPrefix(waitGet, string(rest))):
+			return taken, out, edge.NextPart
+		default:
+			return taken, out, edge.NextServed
+		}
+	}
+}
+
+// Later implements edge.AtOnce.
+func (s *quickServer) Later(_ edge.Next, asks []edge.Ask, date func() []byte) {
+	for _, a := range asks {
+		if s.let == nil {
+			a.Reply(len(waitGet), appendOK(nil, date(), []byte("at once")))
+			continue
+		}
+		s.waits <- struct{}{}
+		switch body := <-s.let; body {
+		case letBug:
+			panic("as asked")
+		case letServer:
+			a.Reply(0, nil)
+		default:
+			a.Reply(len(waitGet), appendOK(nil, date(), []byte(body)))
+		}
+	}
 }
 
 // talk is a connection to a server whose first request has been answered.
@@ -121,16 +169,38 @@ func (k *talk) send(s string) {
 	}
 }
 
+// settle asks until a loop has the connection, which stays with the server for a while after
+// it was given back.
+func (k *talk) settle() {
+	k.t.Helper()
+	for range 100 {
+		k.send(quickGet)
+		if k.read() == "quick" {
+			return
+		}
+	}
+	k.t.Fatal("the server keeps the connection")
+}
+
+// read reads an answer, and returns its body.
+func (k *talk) read() string {
+	k.t.Helper()
+	a, err := fuzzkit.ReadAnswer(k.in, "GET")
+	if err != nil || a.Status != 200 {
+		k.t.Fatalf("%d %.40q, %v", a.Status, a.Body, err)
+	}
+	if _, err := time.Parse(time.RFC1123, a.Header.Get("Date")); err != nil {
+		k.t.Fatal(err)
+	}
+	return string(a.Body)
+}
+
 // want reads answers with these bodies.
 func (k *talk) want(bodies ...string) {
 	k.t.Helper()
 	for i, body := range bodies {
-		a, err := fuzzkit.ReadAnswer(k.in, "GET")
-		if err != nil || a.Status != 200 || string(a.Body) != body {
-			k.t.Fatalf("answer %d: %d %.40q, %v; want %.40q", i, a.Status, a.Body, err, body)
-		}
-		if _, err := time.Parse(time.RFC1123, a.Header.Get("Date")); err != nil {
-			k.t.Fatalf("answer %d: %v", i, err)
+		if got := k.read(); got != body {
+			k.t.Fatalf("answer %d: %.40q; want %.40q", i, got, body)
 		}
 	}
 }
@@ -144,14 +214,14 @@ func TestQuickKeepsTheOrder(t *testing.T) {
 	put := "PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
 	k.send(quickGet + quickGet + put + quickGet + slowGet + quickGet)
 	k.want("quick", "quick", "served /put abc", "served /quick ", "served /slow ", "served /quick ")
+	k.settle()
 	k.send(quickGet + quickGet[:9])
 	k.want("quick")
 	k.send(quickGet[9:] + quickGet)
-	k.want("served /quick ", "served /quick ")
+	k.want("quick", "quick")
 	k.send(bugGet + quickGet)
 	k.want("served /bug ", "served /quick ")
-	k.send(quickGet)
-	k.want("quick")
+	k.settle()
 }
 
 // What stands in the body of a request is no request, wherever the body begins.
@@ -163,6 +233,7 @@ func TestQuickAnswersNoBody(t *testing.T) {
 		{head, quickGet}, {head[:20], head[20:], quickGet}, {quickGet + head, quickGet},
 		{slowGet + head, quickGet}, {slowGet + head[:20], head[20:], quickGet}, {head + quickGet[:5], quickGet[5:]},
 	} {
+		k.settle()
 		tick := time.NewTicker(20 * time.Millisecond) // so that they come apart
 		for _, piece := range sent {
 			k.send(piece)
@@ -184,11 +255,11 @@ func TestQuickAnswersNoBody(t *testing.T) {
 func TestQuickWaitsForRoom(t *testing.T) {
 	t.Parallel()
 	k := startQuick(t, edge.DefaultLimits()).talk(t)
-	big := strings.Repeat("b", bigBytes)
 	k.send(bigGet + quickGet + bigGet + slowGet)
-	k.want(big, "quick", big, "served /slow ")
+	k.want(string(big), "quick", string(big), "served /slow ")
+	k.settle()
 	k.send(bigGet + slowGet[:7])
-	k.want(big)
+	k.want(string(big))
 	k.send(slowGet[7:])
 	k.want("served /slow ")
 }
@@ -197,13 +268,11 @@ func TestQuickWaitsForRoom(t *testing.T) {
 // comes with a request.
 func TestQuickReadsToTheEnd(t *testing.T) {
 	t.Parallel()
-	l := edge.DefaultLimits()
-	l.HeaderBytes = 8 * len(quickGet) // a read takes so many, whole
-	k := startQuick(t, l).talk(t)
-	const many = 1000
+	k := startQuick(t, edge.DefaultLimits()).talk(t)
+	const many = 10000
 	go func() { _, _ = io.WriteString(k.TCPConn, strings.Repeat(quickGet, many)) }()
 	for range many {
-		k.want2("quick", "served /quick ")
+		k.want("quick")
 	}
 	k.send(quickGet)
 	if err := k.CloseWrite(); err != nil {
@@ -212,14 +281,6 @@ func TestQuickReadsToTheEnd(t *testing.T) {
 	k.want("quick")
 	if b, err := k.in.ReadByte(); err != io.EOF {
 		t.Errorf("behind the end: %q, %v", b, err)
-	}
-}
-
-// want2 reads an answer with one of two bodies.
-func (k *talk) want2(one, other string) {
-	k.t.Helper()
-	if a, err := fuzzkit.ReadAnswer(k.in, "GET"); err != nil || string(a.Body) != one && string(a.Body) != other {
-		k.t.Fatalf("%.40q, %v", a.Body, err)
 	}
 }
 
@@ -256,7 +317,7 @@ func TestQuickShutsDown(t *testing.T) {
 	k := s.talk(t)
 	k.send(quickGet)
 	k.want("quick")
-	if err := s.Shutdown(); err != nil {
+	if err := s.down(); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := k.in.ReadByte(); err != io.EOF {
@@ -288,28 +349,29 @@ func TestQuickWaits(t *testing.T) {
 			k.want("served /slow ")
 		case quickGet[:9]:
 			k.send(quickGet[9:])
-			k.want2("quick", "served /quick ") // the rest may have come before the server was to have it
+			k.want("quick")
 		}
-		k.send(quickGet)
-		k.want("quick")
+		k.settle()
 	}
+	k.send(waitGet + quickGet)
+	<-s.waits
+	s.let <- letServer
+	k.want("served /wait ", "served /quick ")
+	k.settle()
 	k.send(waitGet)
 	<-s.waits
-	big := strings.Repeat("b", bigBytes)
-	s.let <- big
-	k.want(big)
+	s.let <- string(big)
+	k.want(string(big))
 }
 
 // A read that ends within a request is no reason to leave it, and what comes behind it, to
-// the server: what is there is read first.
+// the server.
 func TestQuickWaitsForMoreThanARead(t *testing.T) {
 	t.Parallel()
-	l := edge.DefaultLimits()
-	l.HeaderBytes = 4*len(waitGet) + 9
-	s := startQuick(t, l)
+	s := startQuick(t, edge.DefaultLimits())
 	k := s.talk(t)
-	const many = 50
-	k.send(strings.Repeat(waitGet, many) + slowGet)
+	const many = 3000
+	go func() { _, _ = io.WriteString(k.TCPConn, strings.Repeat(waitGet, many)+slowGet) }()
 	for i := range many {
 		select {
 		case <-s.waits:
@@ -330,7 +392,7 @@ func TestQuickShutsDownBehindAnAnswer(t *testing.T) {
 	k.send(waitGet)
 	<-s.waits
 	down := make(chan error, 1)
-	go func() { down <- s.Shutdown() }()
+	go func() { down <- s.down() }()
 	if err := <-s.ends; err != nil { // the port is closed: it has begun
 		t.Error(err)
 	}
@@ -357,8 +419,250 @@ func TestQuickServesNothingTwice(t *testing.T) {
 	k := s.talk(t)
 	k.send(waitGet + quickGet)
 	<-s.waits
-	s.let <- ""
+	s.let <- letBug
 	if b, err := io.ReadAll(k.in); err != nil || len(b) > 0 {
 		t.Errorf("%q, %v; want nothing but the end", b, err)
+	}
+}
+
+// A client that says nothing more is told so behind its answer.
+func TestQuickAnswersHalfClosed(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	for range 50 {
+		k := s.talk(t)
+		k.send(waitGet)
+		if err := k.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		<-s.waits
+		s.let <- "at last"
+		k.want("at last")
+		if b, err := k.in.ReadByte(); err != io.EOF {
+			t.Fatalf("after the answer: %q, %v", b, err)
+		}
+	}
+}
+
+// A connection takes one place, wherever it is, and gives it back when it ends: also when
+// the client leaves while an answer is waited for.
+func TestQuickCountsConnections(t *testing.T) {
+	t.Parallel()
+	l := edge.DefaultLimits()
+	l.Conns = 2
+	s := startQuick(t, l)
+	for range 5 {
+		one, other := s.talk(t), s.talk(t)
+		one.settle()
+		other.send(slowGet)
+		other.want("served /slow ")
+		third, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := fuzzkit.ReadAnswer(bufio.NewReader(third), "GET"); err != nil || a.Status != fasthttp.StatusServiceUnavailable {
+			t.Fatalf("one too many: %+v, %v", a, err)
+		}
+		_ = third.Close()
+		one.send(waitGet)
+		<-s.waits
+		_ = one.Close()
+		_ = other.Close()
+		s.let <- "to nobody"
+		harness.Eventually(t, "room for another two", func() error {
+			if n := s.quick.Conns(); n > 0 {
+				return fmt.Errorf("%d are open", n)
+			}
+			return nil
+		})
+	}
+}
+
+// Answers of many connections that are waited for at once each go where they belong.
+func TestQuickAnswersEachItsOwn(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	go func() {
+		for i := 0; ; i++ {
+			if _, more := <-s.waits; !more {
+				return
+			}
+			s.let <- strconv.Itoa(i)
+		}
+	}()
+	defer close(s.waits)
+	const clients, rounds = 20, 50
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	seen := make(map[string]bool)
+	for range clients {
+		k := s.talk(t)
+		all.Go(func() {
+			for range rounds {
+				k.send(waitGet)
+				body := k.read()
+				mu.Lock()
+				if seen[body] {
+					t.Errorf("%q was the answer to two", body)
+				}
+				seen[body] = true
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if len(seen) != clients*rounds {
+		t.Errorf("%d answers to %d", len(seen), clients*rounds)
+	}
+}
+
+// A server that is closed while an answer is waited for ends the connection behind it.
+func TestQuickClosesUnderAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	k := s.talk(t)
+	k.send(waitGet)
+	<-s.waits
+	closed := make(chan struct{})
+	go func() {
+		s.quick.End()
+		close(closed)
+	}()
+	over, cancel := context.WithTimeout(context.Background(), 0)
+	cancel()
+	s.quick.Drain(over) // it does not wait
+	s.let <- "at last"
+	<-closed
+	k.want("at last")
+	if b, err := k.in.ReadByte(); err != io.EOF {
+		t.Errorf("after the answer: %q, %v", b, err)
+	}
+}
+
+// What comes while an answer is waited for is not forgotten, wherever in that time it comes.
+func TestQuickForgetsNothing(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	k, other := s.talk(t), s.talk(t)
+	for range 20 {
+		k.send(waitGet + waitGet)
+		<-s.waits
+		k.send(waitGet)
+		other.send(quickGet)
+		other.want("quick") // so the loop has heard of what came before
+		for i := range 3 {
+			if i > 0 {
+				<-s.waits
+			}
+			s.let <- strconv.Itoa(i)
+			k.want(strconv.Itoa(i))
+		}
+	}
+}
+
+// Nor is it where answers are given at any moment, and requests come behind each other: nothing
+// is answered twice either.
+func TestQuickInAHurry(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits(), func(s *quickServer) { s.let = nil })
+	const many = 60000
+	length := len(appendOK(nil, []byte(time.Now().UTC().Format("Date: "+http.TimeFormat+"\r\n")), []byte("at once")))
+	var all sync.WaitGroup
+	for ahead := range 4 {
+		k := s.talk(t)
+		sent := make(chan struct{}, 1+ahead)
+		all.Go(func() {
+			defer close(sent)
+			for range many {
+				sent <- struct{}{}
+				if _, err := io.WriteString(k.TCPConn, waitGet); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		all.Go(func() {
+			got := make([]byte, length)
+			for range sent {
+				if _, err := io.ReadFull(k.in, got); err != nil || !bytes.HasSuffix(got, []byte("\r\n\r\nat once")) {
+					t.Errorf("%q, %v", got, err)
+					_ = k.Close()
+					break
+				}
+			}
+			for range sent { // after an error
+			}
+			k.send(slowGet)
+			if got := k.read(); got != "served /slow " {
+				t.Errorf("more was answered than asked for: %q", got)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A client that has much to say keeps nobody from being heard, and the server from no end.
+func TestQuickHearsEverybody(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	loud, quiet := s.talk(t), s.talk(t)
+	var all sync.WaitGroup
+	all.Go(func() {
+		much := []byte(strings.Repeat(quickGet, 4000))
+		for {
+			if _, err := loud.Write(much); err != nil {
+				return // the server has ended
+			}
+		}
+	})
+	all.Go(func() { _, _ = io.Copy(io.Discard, loud.in) })
+	for range 50 {
+		quiet.send(quickGet)
+		quiet.want("quick")
+	}
+	if err := s.down(); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+}
+
+// Who does not read its answers in time is gone, whatever else it sends.
+func TestQuickWaitsForNoReader(t *testing.T) {
+	t.Parallel()
+	l := edge.DefaultLimits()
+	l.WriteTimeout = 300 * time.Millisecond
+	k := startQuick(t, l).talk(t)
+	k.send(bigGet)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		<-tick.C
+		if _, err := io.WriteString(k.TCPConn, "G"); err != nil {
+			return
+		}
+	}
+	t.Error("it is still there")
+}
+
+// A server that shuts down is not done before a request is that it was given back meanwhile.
+func TestQuickShutsDownBehindTheServer(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits(), func(s *quickServer) { s.held = make(chan struct{}) })
+	k := s.talk(t)
+	k.send(waitGet)
+	<-s.waits
+	down := make(chan error, 1)
+	go func() { down <- s.down() }()
+	<-s.ends
+	s.let <- letServer
+	select {
+	case err := <-down:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(150 * time.Millisecond):
+	}
+	close(s.held)
+	k.want("served /wait ")
+	if err := <-down; err != nil {
+		t.Error(err)
 	}
 }
