@@ -58,7 +58,7 @@ func passing(err error) bool {
 // admit gives a connection to the newest server, or refuses it.
 func (f *front) admit(c net.Conn) {
 	for {
-		v := f.newVisit(c, newGuest(c))
+		v := f.newVisit(c, newGuest(c), nil)
 		f.mu.Lock()
 		g, full := f.current, f.open.Load() >= int64(f.limits.Conns)
 		if !full {

@@ -80,7 +80,7 @@ func (f *front) newGeneration(l edge.Limits) *generation {
 		}
 		return cfg
 	}
-	srv.ConnState = f.visitState
+	srv.ConnState = edge.VisitState
 	g := &generation{srv: srv, ln: newFeed(f.ln.Addr())}
 	f.serving.Go(func() {
 		if err := srv.Serve(g.ln); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -1,14 +1,12 @@
 package lb
 
 import (
-	"io"
 	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/dengine/dengine/internal/edge"
 	"github.com/dengine/dengine/internal/edge/sock"
-	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +18,7 @@ type guest struct {
 	addr string // with its port
 
 	// Whoever has it reads and writes these.
-	stay    int // requests that are the server's before a worker gets it again
-	penalty int // the last stay
+	stay edge.Stay
 
 	// These are guarded by the front's lock.
 	used   bool   // a request has come
@@ -31,109 +28,40 @@ type guest struct {
 	cut    bool // it is to end, whoever has it
 }
 
-// maxStay bounds what sendAway makes of many plain requests whose answers are not.
-const maxStay = 63
-
-// sendAway has the server serve more requests of a guest each time that a worker had to
-// give one up, unless it had done others before.
-func (g *guest) sendAway(served uint64) {
-	if served > maxStay {
-		g.penalty = 0
-	}
-	g.penalty = min(2*g.penalty+1, maxStay)
-	g.stay = g.penalty
-}
-
-// visit is one stay of a guest with the HTTP server. It ends with the connection, or
-// between two requests, when a worker takes over.
+// visit is one stay of a guest with the HTTP server, until a worker takes over.
 type visit struct {
-	net.Conn
+	edge.Visit
 	front  *front
 	guest  *guest
-	state  atomic.Int32           // one of visiting, leaving and left
 	handed atomic.Pointer[handed] // what became of the first request at a worker; nil: nothing
-
-	// These belong to the server's goroutine.
-	in      []byte // what a worker has read comes first
-	between bool   // the last request is answered, and nothing of the next one was read
-	plain   bool   // a worker could have answered the last one
-	fd      int    // the connection's, for the worker, from leaving on
+	plain  bool                   // a worker could have answered the last one; the server's goroutine's
 }
-
-// What visit.state says.
-const (
-	visiting = iota
-	leaving  // for a worker; the server does not know, and takes it for the connection's end
-	left
-)
 
 func newGuest(c net.Conn) *guest {
 	addr := c.RemoteAddr()
 	return &guest{ip: appendClientIP(nil, addr), addr: addr.String()}
 }
 
-func (f *front) newVisit(c net.Conn, g *guest) *visit {
-	v := &visit{Conn: c, front: f, guest: g, fd: -1}
+// newVisit is a visit that begins with bytes that a worker has read.
+func (f *front) newVisit(c net.Conn, g *guest, in []byte) *visit {
+	v := &visit{front: f, guest: g}
+	v.Conn, v.In, v.Host = c, in, v
 	g.visit = v
 	return v
 }
 
-// Raw is the connection for system calls; nil: it has none.
-func (v *visit) Raw() syscall.RawConn {
-	if c, ok := v.Conn.(*sock.Conn); ok {
-		return c.Raw()
-	}
-	return nil
+// MayLeave implements edge.Host.
+func (v *visit) MayLeave() bool {
+	return v.plain && len(v.front.workers.all) > 0 && v.Raw() != nil && !v.guest.stay.GoesOn()
 }
 
-// Read implements net.Conn. Where a worker is to take over, it says that the connection
-// has ended.
-func (v *visit) Read(p []byte) (int, error) {
-	if len(v.in) > 0 {
-		n := copy(p, v.in)
-		v.in = v.in[n:]
-		return n, nil
-	}
-	if v.between && v.mayLeave() {
-		return 0, io.EOF
-	}
-	return v.Conn.Read(p)
-}
+// Leave implements edge.Host: a worker takes over.
+func (v *visit) Leave(fd int) { v.front.move(v.guest, fd) }
 
-// mayLeave prepares for a worker to take over, and says whether it will.
-func (v *visit) mayLeave() bool {
-	if !v.plain || len(v.front.workers.all) == 0 || v.Raw() == nil {
-		return false
-	}
-	if v.guest.stay > 0 {
-		v.guest.stay--
-		return false
-	}
-	fd, err := sock.Duplicate(v.Raw())
-	if err != nil {
-		return false // it goes on here
-	}
-	v.fd = fd
-	if !v.state.CompareAndSwap(visiting, leaving) { // somebody closed it meanwhile
-		_ = unix.Close(fd)
-		return false
-	}
-	return true
-}
-
-// Close implements net.Conn. It ends the visit, and the connection only if no worker
-// takes over.
-func (v *visit) Close() error {
-	switch {
-	case v.state.CompareAndSwap(leaving, left):
-		err := v.Conn.Close()
-		v.front.move(v)
-		return err
-	case v.state.CompareAndSwap(visiting, left):
-		v.front.lose(v.handed.Swap(nil))
-		defer v.front.forget(v)
-	}
-	return v.Conn.Close()
+// Ended implements edge.Host.
+func (v *visit) Ended() {
+	v.front.lose(v.handed.Swap(nil))
+	v.front.forget(v)
 }
 
 // lose counts a request that a worker sent and nobody will see through.
@@ -143,13 +71,6 @@ func (f *front) lose(h *handed) {
 	}
 	h.drop()
 	f.stats.count(h.class, statusClientLeft, time.Since(h.start))
-}
-
-// visitState hears from the server what a visit's connection does.
-func (f *front) visitState(c net.Conn, s fasthttp.ConnState) {
-	if v, ok := c.(*visit); ok && (s == fasthttp.StateIdle || s == fasthttp.StateActive) { // both said by who reads
-		v.between = s == fasthttp.StateIdle
-	}
 }
 
 // guestOf is whose connection it is, or nil.
@@ -201,17 +122,16 @@ func (f *front) takeOver(c net.Conn, giveUp func()) {
 	}
 }
 
-// move gives a guest whose visit is over to a worker.
-func (f *front) move(v *visit) {
-	g := v.guest
+// move gives a guest whose visit is over, and whose connection fd is, to a worker.
+func (f *front) move(g *guest, fd int) {
 	f.mu.Lock()
 	if g.visit = nil; g.worker == nil {
 		g.worker = f.workers.pick()
 	}
 	cut := g.cut
 	f.mu.Unlock()
-	if cut || !g.worker.Post(func() { g.worker.seat(g, v.fd) }) {
-		_ = unix.Close(v.fd)
+	if cut || !g.worker.Post(func() { g.worker.seat(g, fd) }) {
+		_ = unix.Close(fd)
 		f.leave(g)
 	}
 }
@@ -230,11 +150,10 @@ func (f *front) readmit(g *guest, fd int, in []byte, h *handed) {
 		}
 		h.take()
 		f.mu.Lock()
-		v := f.newVisit(sock.New(c), g)
+		v := f.newVisit(sock.New(c), g, in)
 		cut, gen := g.cut, f.current
 		gen.visits++
 		f.mu.Unlock()
-		v.in = in
 		v.handed.Store(h)
 		if cut {
 			_ = v.Close()

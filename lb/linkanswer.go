@@ -107,7 +107,7 @@ func (l *link) handOver(came []byte) {
 		l.drop()
 		oldest.lose(os.ErrDeadlineExceeded)
 	default:
-		oldest.guest.sendAway(oldest.served)
+		oldest.guest.stay.SentBack(oldest.served)
 		oldest.handOver(handed{u: l.u, fd: l.part(), in: bytes.Clone(came), behind: asked > 1})
 	}
 	for _, s := range behind {

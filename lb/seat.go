@@ -134,7 +134,7 @@ func (s *seat) take(came []byte) bool {
 		}
 	case plainNot:
 		s.keep(came)
-		s.guest.sendAway(s.served)
+		s.guest.stay.SentBack(s.served)
 	}
 	s.leave(nil)
 	return false
@@ -187,7 +187,7 @@ func (s *seat) begin() bool {
 			if turns {
 				b.turn.Add(^uint64(0)) // it is the same one's turn at the server
 			}
-			s.guest.sendAway(s.served) // who opens one, and may do so for the next request as well
+			s.guest.stay.SentBack(s.served) // who opens one, and may do so for the next request as well
 			return false
 		}
 	}
@@ -215,7 +215,7 @@ func shares(cfg *Config, v *View, req *plainRequest) bool {
 // comesFor has the server serve a guest that goes away after fewer requests for longer.
 func (s *seat) comesFor(requests uint64) {
 	if s.served < requests {
-		s.guest.sendAway(s.served)
+		s.guest.stay.SentBack(s.served)
 	}
 }
 

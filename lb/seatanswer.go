@@ -133,7 +133,7 @@ func (s *seat) Tick() {
 		}
 	case len(s.in) > 0:
 		if s.w.Soon(); waited >= lateAnswer {
-			s.guest.sendAway(s.served)
+			s.guest.stay.SentBack(s.served)
 			s.leave(nil)
 		}
 	case waited >= limits.IdleTimeout:

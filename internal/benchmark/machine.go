@@ -13,7 +13,7 @@ type Machine struct {
 	Cores    int    `json:"cores"`
 	Kernel   string `json:"kernel"`
 	Go       string `json:"go"`
-	Revision string `json:"revision"` // of this repository, with "-dirty" where files differ from it
+	Revision string `json:"revision"` // of this repository, with "-dirty" where files differ from it that are not results
 }
 
 // LookAtMachine describes this one.
@@ -21,8 +21,18 @@ func LookAtMachine() Machine {
 	return Machine{
 		CPU: cpuModel(), Cores: runtime.NumCPU(), Go: runtime.Version(),
 		Kernel:   firstLine(os.ReadFile("/proc/sys/kernel/osrelease")),
-		Revision: firstLine(exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()),
+		Revision: revision(),
 	}
+}
+
+func revision() string {
+	rev := firstLine(exec.Command("git", "rev-parse", "--short=12", "HEAD").Output())
+	differs, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--",
+		":/", ":(top,exclude)bench/results", ":(top,exclude)bench/README.md").Output()
+	if rev != "" && (err != nil || len(differs) > 0) {
+		rev += "-dirty"
+	}
+	return rev
 }
 
 func cpuModel() string {

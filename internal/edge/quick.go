@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,7 +11,6 @@ import (
 	"github.com/dengine/dengine/internal/edge/sock"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 // AtOnce answers requests of which it knows every byte, past the server. It must answer as
@@ -62,11 +60,7 @@ type Quick struct {
 // NewQuick returns a Quick of what LimitConns returned, which serves from now on with so
 // many loops, and until End.
 func NewQuick(ln net.Listener, s *fasthttp.Server, answer AtOnce, loops int, log *zap.Logger) (*Quick, error) {
-	s.ConnState = func(c net.Conn, state fasthttp.ConnState) {
-		if v, ok := c.(*quickVisit); ok && (state == fasthttp.StateIdle || state == fasthttp.StateActive) { // both said by who reads
-			v.between = state == fasthttp.StateIdle
-		}
-	}
+	s.ConnState = VisitState
 	q := &Quick{Listener: ln, server: s, answer: answer, log: log, asks: sync.Pool{New: func() any { return new(asks) }}}
 	for range loops {
 		l, err := newQuickLoop(q)
@@ -90,11 +84,11 @@ func (q *Quick) Accept() (net.Conn, error) {
 	if !ok || counted.Raw() == nil || len(q.loops) == 0 {
 		return c, nil
 	}
-	return &quickVisit{counted: counted, of: q}, nil
+	return q.newVisit(counted, nil, Stay{}), nil
 }
 
 // Drain ends the connections of loops, each behind the answer that it waits for, and from now
-// on those of the server as well when it waits for a request. It returns when none is left
+// on those of the server as well between two requests. It returns when none is left
 // that a loop has, or had and gave back, or when ctx ends.
 func (q *Quick) Drain(ctx context.Context) {
 	q.drains.Store(true)
@@ -134,15 +128,6 @@ func (q *Quick) End() {
 	q.later.Wait()
 }
 
-// move gives the connection of a visit that is over to a loop.
-func (q *Quick) move(v *quickVisit) {
-	l := q.loops[int(q.next.Add(1))%len(q.loops)]
-	s := &quickSeat{loop: l, conn: v.counted, fd: v.fd, stay: v.stay}
-	if !l.Post(s.sit) {
-		s.part()
-	}
-}
-
 // readmit gives the server a connection that a loop has had, with what has come of its
 // next request.
 func (q *Quick) readmit(s *quickSeat) {
@@ -155,99 +140,38 @@ func (q *Quick) readmit(s *quickSeat) {
 			return
 		}
 		s.conn.Conn = sock.New(c)
-		_ = q.server.ServeConn(&quickVisit{counted: s.conn, of: q, in: s.in, stay: s.stay}) // what went wrong is in the answer
+		_ = q.server.ServeConn(q.newVisit(s.conn, s.in, s.stay)) // what went wrong is in the answer
 	}()
 }
 
 // date is the header line of an answer that is ready now.
 func (q *Quick) date() []byte { return q.clock.Line(time.Now()) }
 
-// quickVisit is one stay of a connection with the server. It ends with the connection, or
-// between two requests, when a loop takes over.
+// quickVisit is a connection's visit of the server.
 type quickVisit struct {
-	*counted
-	of    *Quick
-	state atomic.Int32 // one of visiting, leaving and left
-
-	// These belong to the server's goroutine.
-	in      []byte // what a loop has read comes first
-	between bool   // the last request is answered, and nothing of the next one was read
-	stay    stay
-	fd      int // the connection's, for the loop, from leaving on
+	Visit
+	of   *Quick
+	conn *counted // whose place the connection takes
+	stay Stay
 }
 
-// What quickVisit.state says.
-const (
-	visiting = iota
-	leaving  // for a loop; the server does not know, and takes it for the connection's end
-	left
-)
-
-// Read implements net.Conn. Where a loop is to take over, it says that the connection has
-// ended.
-func (v *quickVisit) Read(p []byte) (int, error) {
-	switch {
-	case len(v.in) > 0:
-		n := copy(p, v.in)
-		v.in = v.in[n:]
-		return n, nil
-	case v.between && (v.of.drains.Load() || v.mayLeave()):
-		return 0, io.EOF
-	}
-	return v.counted.Read(p)
+func (q *Quick) newVisit(c *counted, in []byte, stay Stay) *quickVisit {
+	v := &quickVisit{of: q, conn: c, stay: stay}
+	v.Conn, v.In, v.Host = c.Conn, in, v
+	return v
 }
 
-// mayLeave prepares for a loop to take over, and says whether it will.
-func (v *quickVisit) mayLeave() bool {
-	if v.stay.goesOn() {
-		return false
+// MayLeave implements Host.
+func (v *quickVisit) MayLeave() bool { return v.of.drains.Load() || !v.stay.GoesOn() }
+
+// Leave implements Host: a loop takes over.
+func (v *quickVisit) Leave(fd int) {
+	l := v.of.loops[int(v.of.next.Add(1))%len(v.of.loops)]
+	s := &quickSeat{loop: l, conn: v.conn, fd: fd, stay: v.stay}
+	if !l.Post(s.sit) {
+		s.part()
 	}
-	fd, err := sock.Duplicate(v.Raw())
-	if err != nil {
-		return false // it goes on here
-	}
-	v.fd = fd
-	if !v.state.CompareAndSwap(visiting, leaving) { // somebody closed it meanwhile
-		_ = unix.Close(fd)
-		return false
-	}
-	return true
 }
 
-// Close implements net.Conn. It ends the visit, and the connection only if no loop takes
-// over.
-func (v *quickVisit) Close() error {
-	if v.state.CompareAndSwap(leaving, left) {
-		err := v.Conn.Close()
-		v.of.move(v)
-		return err
-	}
-	if v.state.CompareAndSwap(visiting, left) {
-		return v.counted.Close()
-	}
-	return net.ErrClosed
-}
-
-// stay is how many requests of a connection are the server's before a loop has it again:
-// more each time that the loop had to give it back, unless it had served many before.
-type stay struct{ left, last int }
-
-// maxStay bounds what sentBack makes of many requests that a loop does not know.
-const maxStay = 63
-
-func (s *stay) goesOn() bool {
-	if s.left == 0 {
-		return false
-	}
-	s.left--
-	return true
-}
-
-// sentBack notes that a loop gave the connection back after so many requests.
-func (s *stay) sentBack(served uint64) {
-	if served > maxStay {
-		s.last = 0
-	}
-	s.last = min(2*s.last+1, maxStay)
-	s.left = s.last
-}
+// Ended implements Host.
+func (v *quickVisit) Ended() { v.conn.forget() }

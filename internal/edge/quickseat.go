@@ -31,7 +31,7 @@ type quickSeat struct {
 	fd    int
 	state atomic.Int32
 
-	stay   stay
+	stay   Stay
 	served uint64    // times that something was answered
 	in     []byte    // what has come and is not answered
 	look   bool      // at in, though nothing more has come
@@ -268,7 +268,7 @@ func (s *quickSeat) drain() {
 
 // leave gives the connection to the server.
 func (s *quickSeat) leave() {
-	s.stay.sentBack(s.served)
+	s.stay.SentBack(s.served)
 	of := s.loop.of
 	of.visits.Add(1) // before the seat is gone: see Drain
 	if s.rise() {
