@@ -20,7 +20,8 @@ import (
 //
 // Goroutines: one for each server (health, API), those of the Raft port, and
 // run, which gets the node admitted, starts raft and watches the role. All are
-// in group; Close cancels ctx and waits for them.
+// in group; Close cancels ctx and waits for them. The API's loops are quick's, which
+// Close ends with the API.
 type Node struct {
 	cfg Config
 	log *zap.Logger
