@@ -133,8 +133,8 @@ func (b *Balancer) record(x *exchange, status int) record {
 
 // finish counts a request whose answer is complete, and logs it.
 func (b *Balancer) finish(r record) {
-	b.inFlight.Add(-1)
 	b.stats.count(r.class, r.status, time.Since(r.start))
+	b.inFlight.Add(-1)
 	if r.access != nil {
 		r.access.write(&r)
 	}

@@ -111,7 +111,11 @@ type Config struct {
 	// which saves system calls on both sides. Where nodes may share, short numbered writes do
 	// too: each has an answer of its own there, in any order.
 	ShareReads SharePolicy
-	shareHard  bool // for tests: all plain GETs, of every service
+
+	// For tests. shareHard shares all plain GETs, of every service; the others are as usual
+	// where they are zero.
+	shareHard                   bool
+	lateAnswer, sessionPatience time.Duration
 
 	DrainTimeout time.Duration // how long Run waits for what is in flight when it ends
 

@@ -11,7 +11,7 @@ import (
 var ErrDrain = errors.New("requests were still in flight at the end of the drain timeout")
 
 // lastWords is how long answers that say "no more time" have to leave.
-const lastWords = 250 * time.Millisecond
+const lastWords = time.Second
 
 // beginDrain makes readyz fail, closes the clients' port and every connection
 // after its current request. It cannot be taken back.

@@ -254,10 +254,13 @@ func TestConnectionsAreReused(t *testing.T) {
 	addr, _, connections := recorder(t, okAnswer)
 	p := start(t, foreign(t, addr))
 	p.settled(t, 1, addr)
-	c := client(t)
+	c := dial(t, p.Addr())
+	r := bufio.NewReader(c)
 	for range 20 {
-		do(t, c, "GET", p.url("/"), "")
-		do(t, c, "PUT", p.url("/"), "x")
+		write(t, c, plainGet)
+		readAnswer(t, r, http.MethodGet)
+		write(t, c, plainPost("/"))
+		readAnswer(t, r, http.MethodPost)
 	}
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections for requests one after the other", n)

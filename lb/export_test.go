@@ -1,12 +1,19 @@
 package lb
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Admit gives the balancer a client's connection as if its port had accepted it.
 func (b *Balancer) Admit(c net.Conn) { b.front.admit(c) }
 
 // ShareHard makes reads share connections wherever they can.
 func ShareHard(cfg *Config) { cfg.ShareReads, cfg.shareHard = ShareNodes, true }
+
+// Patient makes workers, and writes that wait for a session, wait as long as that. A busy
+// machine may let nothing run for longer than they usually do.
+func Patient(cfg *Config, d time.Duration) { cfg.lateAnswer, cfg.sessionPatience = d, d }
 
 // Bundled are how many writes were answered in bundles.
 func (b *Balancer) Bundled() (answered uint64) {

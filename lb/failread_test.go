@@ -183,6 +183,7 @@ func TestElectionPutsNobodyAside(t *testing.T) {
 		}
 	}
 	p.settled(t, 3, "n2")
+	eventually(t, "also the attempt that was left to end", func() bool { return after[0].Load()+after[1].Load()+after[2].Load() == 4 })
 	for i := range after {
 		after[i].Store(0)
 	}

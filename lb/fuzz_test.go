@@ -25,8 +25,8 @@ func fuzzed(f *testing.F, serve func(net.Conn, *bufio.Reader)) *proxy {
 	f.Helper()
 	addr := rawBackend(f, serve)
 	cfg := small(foreign(f, addr))
-	cfg.Limits.HeaderTimeout, cfg.Limits.BodyTimeout = 300*time.Millisecond, 300*time.Millisecond
-	cfg.HoldTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout = 20*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
+	cfg.Limits.HeaderTimeout, cfg.Limits.BodyTimeout = deadline, deadline // whoever sends a part sends the end
+	cfg.HoldTimeout, cfg.ReadTimeout = 20*time.Millisecond, deadline
 	p := start(f, cfg)
 	p.settled(f, 1, addr)
 	return p

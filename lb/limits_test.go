@@ -71,7 +71,7 @@ func TestAllConnectionsInUse(t *testing.T) {
 	p.settled(t, 1, "n1")
 	async(client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "the connection to be in use", func() bool { return n.hits.Load() == 1 })
-	cfg.HoldTimeout, cfg.ConnectTimeout = 200*time.Millisecond, 50*time.Millisecond // nobody's patience ends but the second's
+	cfg.HoldTimeout, cfg.ConnectTimeout = 3*time.Second, 50*time.Millisecond // nobody's patience ends but the second's
 	if err := p.Reload(sameListeners(p, cfg)); err != nil {
 		t.Fatal(err)
 	}

@@ -198,12 +198,12 @@ func TestSlowReadGetsItsTime(t *testing.T) {
 	nodes := cluster(t)
 	for _, n := range nodes {
 		n.answer(func(ctx *fasthttp.RequestCtx) {
-			<-time.After(500 * time.Millisecond)
+			<-time.After(4 * time.Second)
 			ctx.SetBodyString("slow")
 		})
 	}
 	cfg := config(nodes...)
-	cfg.ReadAttemptTimeout, cfg.ReadTimeout = 100*time.Millisecond, deadline
+	cfg.ReadAttemptTimeout, cfg.ReadTimeout = 1500*time.Millisecond, deadline
 	p := start(t, cfg)
 	p.settled(t, 3, "")
 	if r := do(t, client(t), "GET", p.url("/kv/a"), ""); r.status != 200 || r.body != "slow" {

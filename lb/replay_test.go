@@ -80,7 +80,7 @@ func TestNewLeaderBreaksOffWhatHangs(t *testing.T) {
 				k.fail(k.nodes[0], fault{before: hang})
 			}
 			cfg := config(k.nodes...)
-			cfg.UpstreamTimeout = 10 * deadline
+			cfg.UpstreamTimeout, cfg.ShareReads = 10*deadline, lb.ShareNever // each on a connection of its own
 			p := k.start(t, cfg)
 			var answers []<-chan reply
 			for i := range 20 {
@@ -111,7 +111,7 @@ func TestHoldTimeBeginsWithTheDoubt(t *testing.T) {
 	var began atomic.Int64
 	k.fail(k.nodes[0], fault{before: func(*fasthttp.RequestCtx) bool { began.Store(time.Now().UnixNano()); <-release; return true }})
 	cfg := config(k.nodes...)
-	cfg.HoldTimeout = 2 * time.Second // the first sending has half of it
+	cfg.HoldTimeout = 6 * time.Second // the first sending has half of it
 	p := k.start(t, cfg)
 	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
 	eventually(t, "the hold time to be over", func() bool {

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/dengine/dengine/internal/edge/poll"
@@ -24,10 +25,11 @@ const (
 
 // late is lateAnswer, or as much sooner as the server looks after such a request.
 func late(cfg *Config, c class) time.Duration {
+	usual := cmp.Or(cfg.lateAnswer, lateAnswer)
 	if c == classWrite {
-		return min(lateAnswer, cfg.UpstreamTimeout)
+		return min(usual, cfg.UpstreamTimeout)
 	}
-	return min(lateAnswer, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
+	return min(usual, cfg.UpstreamTimeout, cfg.ReadTimeout, cfg.ReadAttemptTimeout)
 }
 
 // seat is a guest's connection while a worker has it.

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,7 @@ func (k *sessions) get() (s *session, changed <-chan struct{}, until time.Time) 
 	if s := k.current.Load(); s != nil {
 		return s, nil, time.Time{}
 	}
+	patience := cmp.Or(k.set.Load().cfg.sessionPatience, sessionPatience)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch k.state {
@@ -119,11 +121,11 @@ func (k *sessions) get() (s *session, changed <-chan struct{}, until time.Time) 
 		if s := k.current.Load(); s != nil {
 			return s, nil, time.Time{}
 		}
-		return nil, k.changed, time.Now().Add(sessionPatience)
+		return nil, k.changed, time.Now().Add(patience)
 	case sessionOpening:
-		return nil, k.changed, k.since.Add(sessionPatience)
+		return nil, k.changed, k.since.Add(patience)
 	case sessionNone: // run is about to see the leader that the caller has seen
-		return nil, k.changed, time.Now().Add(sessionPatience)
+		return nil, k.changed, time.Now().Add(patience)
 	}
 	return nil, nil, time.Time{}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dengine/dengine/healthcheck"
+	"github.com/dengine/dengine/lb"
 	"github.com/valyala/fasthttp"
 )
 
@@ -94,7 +95,9 @@ func TestWriteWaitsForTheSession(t *testing.T) {
 	k := startKeepers(t)
 	slow := make(chan struct{})
 	k.locked(func() { k.slowOpen = slow })
-	p := start(t, config(k.nodes...))
+	cfg := config(k.nodes...)
+	lb.Patient(&cfg, deadline)
+	p := start(t, cfg)
 	p.settled(t, 3, "n1")
 	p.session(t, "opening")
 	answer := async(client(t), "PUT", p.url("/kv/a"), "x")
@@ -190,7 +193,9 @@ func TestSessionExpires(t *testing.T) {
 	t.Run("never in doubt", func(t *testing.T) {
 		t.Parallel()
 		k := startKeepers(t)
-		p := k.start(t, config(k.nodes...))
+		cfg := config(k.nodes...)
+		lb.Patient(&cfg, deadline)
+		p := k.start(t, cfg)
 		expire(k)
 		if r := do(t, client(t), "PUT", p.url("/kv/a"), "x"); r.status != 200 || r.body != "/kv/a" {
 			t.Fatalf("got %+v", r)

@@ -194,7 +194,10 @@ func lined(t testing.TB, after string) (addr string, slow, slowCame chan struct{
 func TestSlowAnswerHoldsNobodyBack(t *testing.T) {
 	t.Parallel()
 	addr, slow, came := lined(t, "")
-	p := startWorkers(t, addr, 1, lb.ShareHard)
+	p := startWorkers(t, addr, 1, func(cfg *lb.Config) {
+		lb.ShareHard(cfg)
+		lb.Patient(cfg, 3*time.Second)
+	})
 	release := sync.OnceFunc(func() { close(slow) })
 	t.Cleanup(release)
 	late := dial(t, p.Addr())

@@ -242,7 +242,7 @@ func TestRunEndsUnderAHungBundle(t *testing.T) {
 			cfg := config(k.nodes...)
 			cfg.Workers, cfg.DrainTimeout = 1, 10*time.Millisecond
 			if !leaves {
-				cfg.UpstreamTimeout, cfg.HoldTimeout, cfg.DrainTimeout = time.Second, time.Second, deadline/2
+				cfg.UpstreamTimeout, cfg.HoldTimeout, cfg.DrainTimeout = 5*time.Second, 5*time.Second, deadline/2
 			}
 			p := k.start(t, cfg)
 			c := dial(t, p.Addr())

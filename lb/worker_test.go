@@ -79,6 +79,7 @@ func startWorkers(t testing.TB, addr string, n int, change func(*lb.Config)) *pr
 	t.Helper()
 	cfg := foreign(t, addr)
 	cfg.Workers, cfg.ShareReads = n, lb.ShareNever
+	lb.Patient(&cfg, deadline)
 	if change != nil {
 		change(&cfg)
 	}
@@ -171,7 +172,7 @@ func TestWriteOfAWorkerIsSentOnce(t *testing.T) {
 					_, _ = io.WriteString(c, okAnswer)
 				}
 			})
-			p := startWorkers(t, addr, 1, func(cfg *lb.Config) { cfg.UpstreamTimeout = time.Second })
+			p := startWorkers(t, addr, 1, func(cfg *lb.Config) { cfg.UpstreamTimeout = 5 * time.Second })
 			c := dial(t, p.Addr())
 			toWorker(t, c)
 			write(t, c, plainPost("/a"))
@@ -304,7 +305,7 @@ func TestLateAnswerFindsItsClient(t *testing.T) {
 	t.Parallel()
 	addr, came, answer := held(t)
 	defer close(answer)
-	p := startWorkers(t, addr, 1, nil)
+	p := startWorkers(t, addr, 1, func(cfg *lb.Config) { lb.Patient(cfg, 0) })
 	c := dial(t, p.Addr())
 	toWorker(t, c)
 	write(t, c, plainPost("/held"))

@@ -90,7 +90,7 @@ func TestReloadUnderAWriteOfAWorker(t *testing.T) {
 	addr, came, answer := held(t)
 	defer close(answer)
 	var cfg lb.Config
-	p := startWorkers(t, addr, 1, func(c *lb.Config) { cfg = *c })
+	p := startWorkers(t, addr, 1, func(c *lb.Config) { lb.Patient(c, 0); cfg = *c })
 	c := dial(t, p.Addr())
 	toWorker(t, c)
 	write(t, c, "POST /held HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 6000)+"\r\nContent-Length: 3\r\n\r\nabc")

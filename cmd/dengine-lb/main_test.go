@@ -198,7 +198,7 @@ func TestReloadAndEndBySignal(t *testing.T) {
 		return fmt.Sprintf("[[backend]]\nid = %q\nhttp = %q\n", id, addr)
 	}
 	save(backend("first", freeAddr(t)))
-	p := start(t, "--listen", listen, "--admin", admin, "--config", file, "--log-format", "json", "--drain-timeout", "300ms")
+	p := start(t, "--listen", listen, "--admin", admin, "--config", file, "--log-format", "json", "--drain-timeout", "10s")
 	backendIs := func(id string) func() bool {
 		return func() bool {
 			s, err := status(admin)

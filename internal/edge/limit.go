@@ -41,10 +41,10 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// refuse tells a client why, if its socket takes it at once; whoever connects
+// refuse tells a client why. The socket is new and takes it at once: whoever connects
 // must not be able to hold up the others.
 func refuse(c net.Conn) {
-	if c.SetWriteDeadline(time.Now().Add(10*time.Millisecond)) == nil {
+	if c.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		_, _ = io.WriteString(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: "+
 			strconv.Itoa(len(tooMany))+"\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"+tooMany) // a client that has left does not need it
 	}
