@@ -137,39 +137,41 @@ func (c *cluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.awaitReady(ctx); err != nil {
+	leader, term, err := c.awaitReady(ctx)
+	if err != nil {
 		var failed *StartError
 		if errors.As(context.Cause(ctx), &failed) {
 			return failed
 		}
 		return err
 	}
-	c.announce()
+	c.announce(leader, term)
 	return nil
 }
 
-// awaitReady returns when all nodes agree and clients can read and write.
-func (c *cluster) awaitReady(ctx context.Context) error {
-	var leader, missing string
-	var term uint64
-	err := c.monitor.await(ctx, func(nodes []view) bool {
+// awaitReady returns when all nodes agree and clients can read and write. The leader
+// is the one against whom changes are told from now on.
+func (c *cluster) awaitReady(ctx context.Context) (leader string, term uint64, err error) {
+	var missing string
+	err = c.monitor.await(ctx, func(nodes []view) bool {
 		leader, term, missing = agreement(nodes)
 		return missing == ""
 	})
 	if err != nil {
-		return c.notReady(err, missing)
+		return "", 0, c.notReady(err, missing)
 	}
 	if err := until(ctx, func(ctx context.Context) error { return c.frontServes(ctx, leader) }); err != nil {
-		return c.notReady(err, "")
+		return "", 0, c.notReady(err, "")
 	}
 	c.mu.Lock()
 	c.ready = true
 	c.mu.Unlock()
 	c.monitor.with(func(t *tracker, _ time.Time) []Event {
 		t.ready(leader, term)
+		leader, term = t.leader, t.term
 		return nil
 	})
-	return nil
+	return leader, term, nil
 }
 
 // frontServes is nil once clients can read and write where they will be sent.
@@ -216,9 +218,11 @@ func (c *cluster) unready() string {
 	return b.String()
 }
 
-// announce says that everything serves, and where.
-func (c *cluster) announce() {
+// announce says that everything serves, and where. Who leads is known by now, also
+// where a node is too slow to say so again.
+func (c *cluster) announce(leader string, term uint64) {
 	s := c.status()
+	s.Leader, s.Term = leader, term
 	c.tell(Event{
 		Time: s.At, Kind: EventReady, Leader: s.Leader, Term: s.Term, Status: &s,
 		Message: fmt.Sprintf("%s ready after %s; %s leads in term %d", nodesAre(len(s.Nodes)), span(s.At.Sub(c.began)), s.Leader, s.Term),

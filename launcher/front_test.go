@@ -60,7 +60,7 @@ func needHAProxy(t *testing.T) {
 func TestNoBalancer(t *testing.T) {
 	t.Parallel()
 	c := up(t, func(cfg *launcher.Config) { cfg.Balancer, cfg.LBBin = launcher.BalancerNone, "" })
-	if s := c.status(); s.Balancer != nil || s.Leader == "" {
+	if s := c.led(); s.Balancer != nil {
 		t.Errorf("%+v", s)
 	}
 	c.refused(launcher.ActionKill, "lb", `nothing is called "lb"`)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -194,12 +195,17 @@ func (c *cluster) waitEnd() error {
 	}
 }
 
-func (c *cluster) status() launcher.Status {
+// status is one in which every node that runs has answered: on a busy machine that
+// may take longer than a status waits.
+func (c *cluster) status() (s launcher.Status) {
 	c.t.Helper()
-	s, err := c.Status(c.t.Context())
-	if err != nil {
-		c.t.Fatalf("status: %v", err)
-	}
+	eventually(c.t, "an answer of every node that runs", func() bool {
+		var err error
+		if s, err = c.Status(c.t.Context()); err != nil {
+			c.t.Fatalf("status: %v", err)
+		}
+		return !slices.ContainsFunc(s.Nodes, func(n launcher.NodeStatus) bool { return n.State == launcher.StateRunning && n.Role == "" })
+	})
 	return s
 }
 
@@ -253,12 +259,17 @@ func (c *cluster) event(from int, kind launcher.EventKind) launcher.Event {
 	return e
 }
 
+// led is the status once somebody leads.
+func (c *cluster) led() (s launcher.Status) {
+	c.t.Helper()
+	eventually(c.t, "there is a leader", func() bool {
+		s = c.status()
+		return s.Leader != ""
+	})
+	return s
+}
+
 func (c *cluster) leader() string {
 	c.t.Helper()
-	var name string
-	eventually(c.t, "there is a leader", func() bool {
-		name = c.status().Leader
-		return name != ""
-	})
-	return name
+	return c.led().Leader
 }

@@ -36,9 +36,13 @@ func TestLogs(t *testing.T) {
 	defer cancel()
 	followed := &syncBuffer{}
 	done := make(chan error, 1)
-	go func() { done <- c.Logs(ctx, "n2", 0, true, followed) }()
+	go func() { done <- c.Logs(ctx, "n2", 1, true, followed) }()
+	starts := func(n int) func() bool {
+		return func() bool { return strings.Count(followed.String(), "starting") == n }
+	}
+	eventually(t, "the last line, and what comes is followed", starts(1))
 	c.do(launcher.ActionRestart, "n2")
-	eventually(t, "the new run's line is followed", func() bool { return strings.Contains(followed.String(), "starting") })
+	eventually(t, "the new run's line is followed", starts(2))
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("following that is ended: %v", err)

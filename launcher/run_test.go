@@ -65,9 +65,10 @@ func TestUpServesAndLeavesNothing(t *testing.T) {
 		t.Run(itoa(nodes), func(t *testing.T) {
 			t.Parallel()
 			c := up(t, func(cfg *launcher.Config) { cfg.Nodes = nodes })
-			s := c.status()
+			s := c.led()
 			e, _ := c.events.first(0, launcher.EventReady)
-			if len(s.Nodes) != nodes || s.Leader == "" || !s.Ready || !s.Temporary || e.Status == nil || e.Status.Leader != s.Leader {
+			if len(s.Nodes) != nodes || !s.Ready || !s.Temporary || e.Status == nil ||
+				e.Status.Leader == "" || e.Status.Term == s.Term && e.Status.Leader != s.Leader {
 				t.Errorf("%+v; %+v", s, e)
 			}
 			resp, err := http.Post("http://"+s.Balancer.HTTP+"/kv", "application/json", strings.NewReader(`{"key":"a","value":"b"}`))

@@ -14,7 +14,7 @@ import (
 
 // A plain stop of a cluster of one node answers what is in flight.
 func TestCloseOfOneNodeAnswersWhatIsInFlight(t *testing.T) {
-	c := startCluster(t, 1)
+	c := startCluster(t, 1, steady)
 	n := c.nodes[0]
 	c.nodes[0] = nil
 	var wg sync.WaitGroup

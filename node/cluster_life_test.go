@@ -178,9 +178,7 @@ func TestOneLostDiskOfThree(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, quick)
 	c.stop(2)
-	if w := c.do("PUT", c.api(c.leader(), "/kv/a"), "precious"); w.status != 200 {
-		t.Fatalf("%+v", w)
-	}
+	c.write("a", "precious")
 	c.stop(0)
 	c.stop(1)
 	if err := os.RemoveAll(c.configs[0].DataDir); err != nil {
@@ -213,11 +211,8 @@ func TestOneLostDiskOfThree(t *testing.T) {
 func TestWipedNodeDoesNotVote(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, quick)
-	l := c.leader()
+	l := c.write("a", "precious")
 	wiped, survivor := c.others(l)[0], c.others(l)[1]
-	if w := c.do("PUT", c.api(l, "/kv/a"), "precious"); w.status != 200 {
-		t.Fatalf("%+v", w)
-	}
 	c.stop(wiped)
 	if err := os.RemoveAll(c.configs[wiped].DataDir); err != nil {
 		t.Fatal(err)

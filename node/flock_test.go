@@ -14,7 +14,7 @@ func (a answer) names() []string { return slices.Sorted(maps.Keys(a.header)) }
 // answer, apart from the date. Each gets its own answer, also where many share an entry.
 func TestFlocksAnswerAsTheServerDoes(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	l := c.leader()
 	session, other := c.openSession(l), c.openSession(l)
 	conn, r := c.bundle(l)

@@ -7,7 +7,7 @@ import "testing"
 // since the one that hangs has nothing to write and seems well.
 func TestHandOverFallsBack(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, stable)
 	for range 4 {
 		l := c.leader()
 		before := c.nodes[l].Report().Term

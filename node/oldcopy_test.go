@@ -17,7 +17,7 @@ import (
 // better comes later, and serves again from the newest folder.
 func TestOlderCopyOfAFolder(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, steady)
 	c.stop(2)
 	dir := c.configs[2].DataDir
 	old, newest := dir+".old", dir+".newest"
@@ -68,7 +68,7 @@ func TestOlderCopyOfAFolder(t *testing.T) {
 	rename(t, newest, dir)
 	c.start(1)
 	c.start(2)
-	c.leader()
+	c.settle()
 }
 
 // knownToAll waits until the others have written down that a node was started.

@@ -264,9 +264,7 @@ func TestReadsOfANodeThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 3, quick, func(cfg *node.Config) { cfg.ReadTimeout = 300 * time.Millisecond })
 	relays := c.relays()
-	l := c.leader()
-	f := c.others(l)[0]
-	c.put(l, "a", "v")
+	f := c.others(c.write("a", "v"))[0]
 	bounded := node.ReadOptions{Level: node.Eventual, MaxStaleness: 100 * time.Millisecond}
 	harness.Eventually(t, "a linearizable read and one of bounded staleness", func() error {
 		for _, o := range []node.ReadOptions{linearizable, bounded} { // a bounded read alone may be of before the write

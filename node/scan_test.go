@@ -19,9 +19,10 @@ import (
 // that node.
 func (c *cluster) write(key, value string) (at int) {
 	c.t.Helper()
-	harness.Eventually(c.t, "a write to be acknowledged", func() (err error) {
-		for i, n := range c.nodes {
-			if _, err = n.Put(context.Background(), []byte(key), []byte(value), node.Condition{}); err == nil {
+	harness.Eventually(c.t, "a write to be acknowledged", func() error {
+		err := errors.New("no node runs")
+		for _, i := range c.others(-1) {
+			if _, err = c.nodes[i].Put(context.Background(), []byte(key), []byte(value), node.Condition{}); err == nil {
 				at = i
 				return nil
 			}

@@ -184,9 +184,17 @@ func TestPastedCommandsWork(t *testing.T) {
 	} {
 		_, line, _ := strings.Cut(p.out.String(), "\n  "+row.name+"  ")
 		line, _, _ = strings.Cut(line, "\n")
-		cmd := exec.Command("sh", "-c", line)
-		cmd.Env = append(os.Environ(), "TMPDIR="+p.dir, "XDG_RUNTIME_DIR=")
-		if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), row.want) {
+		var out []byte
+		var err error
+		works := func() bool {
+			cmd := exec.Command("sh", "-c", line)
+			cmd.Env = append(os.Environ(), "TMPDIR="+p.dir, "XDG_RUNTIME_DIR=")
+			out, err = cmd.Output()
+			return err == nil && strings.Contains(string(out), row.want)
+		}
+		if row.name == "look" { // on a busy machine the leader may take longer to answer than a status waits
+			eventually(t, "a leader in the status", works)
+		} else if !works() {
 			t.Errorf("%s: %v\n%s", line, err, out)
 		}
 	}
@@ -205,9 +213,11 @@ func TestEventsAsJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Errorf("%q: %v", line, err)
 		}
-		kinds = append(kinds, string(e.Kind))
+		if e.Kind != launcher.EventNoLeader {
+			kinds = append(kinds, string(e.Kind))
+		}
 	}
-	// A busy machine may elect more than once.
+	// A busy machine may elect more than once, or so late that it says so before.
 	if got := strings.Join(slices.Compact(kinds), " "); got != "ready leader stopping stopped" {
 		t.Errorf("events: %s", got)
 	}

@@ -163,9 +163,12 @@ func TestFullDisksOfAllNodes(t *testing.T) {
 	}
 	c.WaitReady()
 	f.noneLost()
-	if a := f.write(); a.Status != http.StatusOK {
-		t.Errorf("a write once there is room: %+v", a)
-	}
+	harness.Eventually(t, "a write once there is room", func() error { // on a busy machine nobody may lead for longer than it is held
+		if a := f.write(); a.Status != http.StatusOK {
+			return fmt.Errorf("%+v", a)
+		}
+		return nil
+	})
 	t.Logf("%d writes, %d acknowledged", f.tried, len(f.acked))
 }
 

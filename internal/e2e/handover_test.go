@@ -50,7 +50,7 @@ func rollingRestart(t *testing.T, c *harness.Cluster) {
 // answering though its log is as long.
 func TestHandOverPassesOverStoppedNode(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Options{NoLB: true})
+	c := harness.Start(t, harness.Options{NoLB: true, NodeArgs: patient})
 	c.Put("a", "v")
 	var leader, stopped, heir *harness.Process
 	harness.Eventually(t, "a leader that misses a stopped node", func() error {
@@ -60,7 +60,7 @@ func TestHandOverPassesOverStoppedNode(t *testing.T) {
 		leader = c.Leader()
 		stopped, heir = c.Followers()[0], c.Followers()[1]
 		pause(t, stopped)
-		return awaitSilence(c, leader, stopped, time.Second)
+		return awaitSilence(c, leader, stopped, 3*time.Second) // longer than the heartbeat timeout: until then it may be an heir
 	})
 	if code := leader.Stop(); code != 0 {
 		t.Errorf("exits %d", code)

@@ -107,15 +107,15 @@ func TestNodeFilesStart(t *testing.T) {
 	}
 	c := harness.Prepare(t, harness.Options{NoLB: true, Standard: true}) // for its client: nothing is started
 	rolesByHealthPort(c)
-	written := ""
-	for _, f := range nodeFiles(t) { // the leader takes it, the others refuse
-		if a := c.Do("PUT", "http://"+f.HTTPListen+"/kv/username", "alice"); a.Status == 200 {
-			written = f.ID
+	harness.Eventually(t, "a node to take the write", func() error {
+		var last harness.Answer
+		for _, f := range nodeFiles(t) { // the leader takes it, the others refuse
+			if last = c.Do("PUT", "http://"+f.HTTPListen+"/kv/username", "alice"); last.Status == 200 {
+				return nil
+			}
 		}
-	}
-	if written == "" {
-		t.Fatal("no node took the write")
-	}
+		return fmt.Errorf("%+v", last)
+	})
 	for _, f := range nodeFiles(t) {
 		becomes(c, "GET", "http://"+f.HTTPListen+"/kv/username", "", 200, `{"value":"alice"}`)
 		if _, err := os.Stat(filepath.Join(dir, f.DataDir)); err != nil {

@@ -26,7 +26,7 @@ func TestWipedNodeComesBack(t *testing.T) {
 	for _, role := range []string{"follower", "leader"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			c := harness.Start(t, harness.Options{NodeArgs: []string{"--snapshot-threshold", "200", "--snapshot-interval", "100ms", "--trailing-logs", "100"}})
+			c := harness.Start(t, harness.Options{NodeArgs: append([]string{"--snapshot-threshold", "200", "--snapshot-interval", "100ms", "--trailing-logs", "100"}, patient...)})
 			w := startWriters(c, c.Front, 4)
 			w.progress(200)
 			victim := c.Leader()
@@ -136,9 +136,12 @@ func TestUpRejoin(t *testing.T) {
 		Dir    string
 		Leader string
 	}
-	if err := json.Unmarshal([]byte(u.run("status --json")), &s); err != nil {
-		t.Fatal(err)
-	}
+	harness.Eventually(t, "a leader in the status", func() error {
+		if err := json.Unmarshal([]byte(u.run("status --json")), &s); err != nil || s.Leader == "" {
+			return fmt.Errorf("%+v, %w", s, err)
+		}
+		return nil
+	})
 	running := "n1"
 	if s.Leader == running {
 		running = "n2"
