@@ -72,6 +72,7 @@ type SessionStatus struct {
 	// State is open; opening; none, while no leader keeps identities; refused,
 	// where the cluster has no room; or off.
 	State     string `json:"state"`
+	Open      int    `json:"open"`       // sessions; more than one where its numbers ran out
 	InFlight  int    `json:"in_flight"`  // numbers in use
 	Waits     uint64 `json:"waits"`      // writes that found no number free
 	Doubts    uint64 `json:"doubts"`     // writes that were sent and whose answer was lost, numbered or not
@@ -101,9 +102,9 @@ func (b *Balancer) Status() Status {
 		},
 		Clients: ClientStatus{Open: b.front.open.Load(), Rejected: b.stats.rejected.Load()},
 	}
-	state, inUse := b.sessions.report()
+	state, open, inUse := b.sessions.report()
 	s.Session = SessionStatus{
-		State: string(state), InFlight: inUse, Waits: b.sessions.waits.Load(),
+		State: string(state), Open: open, InFlight: inUse, Waits: b.sessions.waits.Load(),
 		Doubts: b.doubts.Load(), Replays: b.replays.Load(), BrokenOff: b.registry.brokenOff.Load(),
 	}
 	for i := range b.stats.answers[classRead] {

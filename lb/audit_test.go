@@ -44,12 +44,18 @@ func (b *Balancer) Audit() (wrong []string) {
 			say("%s: %d requests under way", be.HTTP, n)
 		}
 	}
-	if s := b.sessions.current.Load(); s != nil {
+	for _, s := range b.sessions.all() {
 		s.window.mu.Lock()
 		if s.acked != s.newest || s.inUse != 0 || s.done != [maxWindow / 64]uint64{} {
 			say("the window: up to %d of %d are done, %d in use", s.acked, s.newest, s.inUse)
 		}
 		s.window.mu.Unlock()
+	}
+	n := &b.sessions.numbers
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if queued := n.queued.Load(); queued != 0 || len(n.waiting) > 0 {
+		say("%d wait for a number, counted as %d", len(n.waiting), queued)
 	}
 	return wrong
 }

@@ -275,6 +275,7 @@ func TestClientLeavesUnderABundledWrite(t *testing.T) {
 	cfg := config(k.nodes...)
 	cfg.Workers = 1
 	p := k.start(t, cfg)
+	k.locked(func() { k.refuse = true }) // another session
 	var leavers []net.Conn
 	for i := range 3 {
 		c := dial(t, p.Addr())

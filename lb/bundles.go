@@ -114,7 +114,7 @@ func (s *bundles) close() {
 // was lost goes by itself: it may be what ended the bundle.
 func (x *exchange) bundles(busy int64) bool {
 	cfg := &x.set.cfg
-	return x.session != nil && !x.doubt && cfg.ShareReads != ShareNever && (busy >= bundleFrom || cfg.shareHard) &&
+	return x.ticket.session != nil && !x.doubt && cfg.ShareReads != ShareNever && (busy >= bundleFrom || cfg.shareHard) &&
 		len(x.body) <= joinBody && len(x.head) <= edge.MaxMessage
 }
 
@@ -140,7 +140,7 @@ func (x *exchange) bundled(g *registry, be *backend, by time.Time) (attempt, boo
 // arrived is the attempt of a write in a bundle that came to its end.
 func (x *exchange) arrived(b *bundle, err error) (a attempt) {
 	if err == nil {
-		if err = x.ans.readWhole(x.ride.block, x.sequence); err != nil {
+		if err = x.ans.readWhole(x.ride.block, x.ticket.number); err != nil {
 			b.end() // what else comes over it is no better
 		}
 	}

@@ -13,7 +13,7 @@ func (b *Balancer) deliver(x *exchange) error {
 	b.noteIndex(x.set, x.backend, x.class, &x.ans)
 	u, be := x.conn, x.backend
 	resp := &x.ctx.Response
-	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.session != nil, unknown: x.doubt})
+	x.ans.copyTo(resp, changes{isHead: x.isHead, sequence: x.ticket.session != nil, unknown: x.doubt})
 	if x.whole {
 		resp.AppendBody(x.ride.block[x.ans.size:])
 		return nil

@@ -58,13 +58,12 @@ type exchange struct {
 	minIndex uint64 // that a read asks for; 0: none
 	raised   bool   // not by its client
 
-	headEnd  int      // where head ends, apart from the empty line
-	numbered bool     // it may carry a number
-	keeps    bool     // the backend picked last keeps identities
-	reign    uint64   // when it was picked, or a read's attempt began
-	session  *session // nil: it has no number
-	sequence uint64   // its number
-	sealed   int      // bytes of head that its identity takes
+	headEnd  int    // where head ends, apart from the empty line
+	numbered bool   // it may carry a number
+	keeps    bool   // the backend picked last keeps identities
+	reign    uint64 // when it was picked, or a read's attempt began
+	ticket   ticket // without a session: it has no number
+	sealed   int    // bytes of head that its identity takes
 	// doubt: it may have been executed, and no answer has said so under its number.
 	doubt    bool
 	extended bool // its hold time began anew with the doubt
@@ -134,7 +133,7 @@ func (x *exchange) send(ctx context.Context, g *registry, be *backend, by time.T
 			x.err = err
 			return attempt{end: endUnreachable}
 		}
-		if x.session != nil && !g.claim(u, be, x.reign) {
+		if x.ticket.session != nil && !g.claim(u, be, x.reign) {
 			be.pool.put(u)
 			x.err = errPoolLeft
 			return attempt{end: endUnreachable}
@@ -204,7 +203,7 @@ func (x *exchange) receive(g *registry, u *upstream, by time.Time, err error) at
 func (x *exchange) answered() attempt {
 	return attempt{
 		end: endAnswered, status: x.ans.status, mark: x.ans.mark,
-		echoes: x.session != nil && x.ans.sequence == x.sequence,
+		echoes: x.ticket.session != nil && x.ans.sequence == x.ticket.number,
 	}
 }
 

@@ -63,7 +63,7 @@ func (h *handed) drop() {
 func (x *exchange) adopt() {
 	if h := x.handed; h != nil && h.ride != nil {
 		x.numbered, x.keeps, x.reign = true, true, h.reign
-		x.seal(h.ride.session, h.ride.ticket)
+		x.seal(h.ride.ticket)
 		h.adopted = true
 	}
 }

@@ -36,33 +36,34 @@ func (b *Balancer) identify(x *exchange) waited {
 		x.unseal()
 		return waitReady
 	}
-	for x.session == nil {
-		s, changed, until := b.sessions.get()
-		if s == nil {
-			switch _, w := attend(b, x, changed, earlier(until, x.holdUntil)); w {
-			case waitReady:
-				continue
-			case waitExpired: // it goes without
-				return waitReady
-			default:
-				return w
-			}
-		}
-		t, w := b.number(x, s)
-		if w != waitReady {
+	for x.ticket.session == nil {
+		t, w := b.number(x)
+		switch {
+		case w != waitReady:
 			return w
+		case t.session != nil:
+			x.seal(t)
+			return waitReady
 		}
-		if t.number > 0 {
-			x.seal(s, t)
+		open, changed, until := b.sessions.await()
+		if open {
+			continue
+		}
+		switch _, w := attend(b, x, changed, earlier(until, x.holdUntil)); w {
+		case waitReady:
+		case waitExpired: // it goes without
+			return waitReady
+		default:
+			return w
 		}
 	}
 	return waitReady
 }
 
 // number takes a number, and waits for one as long as the write may be held,
-// or for a connection. None means that the session is over.
-func (b *Balancer) number(x *exchange, s *session) (ticket, waited) {
-	t, ch := s.take()
+// or for a connection. None means that no session is open.
+func (b *Balancer) number(x *exchange) (ticket, waited) {
+	t, ch := b.sessions.take()
 	if ch == nil {
 		return t, waitReady
 	}
@@ -75,10 +76,10 @@ func (b *Balancer) number(x *exchange, s *session) (ticket, waited) {
 	switch {
 	case w == waitReady:
 		return t, w
-	case t.number > 0: // it came, but its client has left
-		s.finish(t.number)
+	case t.session != nil: // it came, but its client has left
+		t.finish()
 	default:
-		s.leave(ch)
+		b.sessions.leave(ch)
 		x.err = errWindowFull
 	}
 	return ticket{}, w
@@ -86,17 +87,17 @@ func (b *Balancer) number(x *exchange, s *session) (ticket, waited) {
 
 // seal puts the lines of an identity into the head. They stay as they are in
 // every later sending.
-func (x *exchange) seal(s *session, t ticket) {
+func (x *exchange) seal(t ticket) {
 	var buf [128]byte
-	lines := t.appendLines(buf[:0], s)
+	lines := t.appendLines(buf[:0])
 	x.head = slices.Insert(x.head, x.headEnd, lines...)
-	x.session, x.sequence, x.sealed = s, t.number, len(lines)
+	x.ticket, x.sealed = t, len(lines)
 }
 
 // appendLines appends the header lines of an identity.
-func (t ticket) appendLines(dst []byte, s *session) []byte {
+func (t ticket) appendLines(dst []byte) []byte {
 	dst = append(dst, "Dengine-Session: "...)
-	dst = append(dst, s.id...)
+	dst = append(dst, t.session.id...)
 	dst = append(dst, "\r\nDengine-Sequence: "...)
 	dst = strconv.AppendUint(dst, t.number, 10)
 	dst = append(dst, "\r\nDengine-Acked: "...)
@@ -106,7 +107,7 @@ func (t ticket) appendLines(dst []byte, s *session) []byte {
 
 // unseal takes the identity away again. It must not be in doubt.
 func (x *exchange) unseal() {
-	if x.session == nil {
+	if x.ticket.session == nil {
 		return
 	}
 	x.head = slices.Delete(x.head, x.headEnd, x.headEnd+x.sealed)
@@ -115,9 +116,9 @@ func (x *exchange) unseal() {
 
 // finishNumber gives the number back: nobody will ask for its answer any more.
 func (x *exchange) finishNumber() {
-	if x.session != nil {
-		x.session.finish(x.sequence)
-		x.session, x.sequence, x.sealed = nil, 0, 0
+	if x.ticket.session != nil {
+		x.ticket.finish()
+		x.ticket, x.sealed = ticket{}, 0
 	}
 }
 

@@ -32,7 +32,7 @@ func (b *Balancer) learn(x *exchange, a *attempt) {
 		}
 	case endAnswered:
 		x.backend.sideline.answered()
-		if a.status == fasthttp.StatusConflict && a.mark == markUnknown && x.session != nil {
+		if a.status == fasthttp.StatusConflict && a.mark == markUnknown && x.ticket.session != nil {
 			b.learnExpiry(x, a)
 			return
 		}
@@ -62,7 +62,7 @@ func (b *Balancer) learnExpiry(x *exchange, a *attempt) {
 		return
 	}
 	a.expired, a.echoes = true, false
-	b.sessions.lost(x.session)
+	b.sessions.lost(x.ticket.session)
 	if !x.doubt {
 		x.unseal() // it takes a number of the next session
 	}

@@ -77,10 +77,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit(counter, "retries_total", "Attempts that were followed by another, by kind.", float64(b.stats.retries[v].Load()), "kind", name)
 	}
 	emit(counter, "writes_in_doubt_total", "Writes answered with an unknown outcome by the balancer.", float64(b.inDoubt.Load()))
-	state, inUse := b.sessions.report()
+	state, open, inUse := b.sessions.report()
 	emit(gauge, "session_open", "Whether a session is open, in which writes are numbered.", flag(state == sessionOpen))
+	emit(gauge, "sessions", "Sessions that are open: another is opened where numbers run out.", float64(open))
 	emit(gauge, "session_writes", "Numbered writes under way now.", float64(inUse))
-	emit(counter, "session_waits_total", "Writes that waited because the session had no number free.", float64(b.sessions.waits.Load()))
+	emit(counter, "session_waits_total", "Writes that waited because no session had a number free.", float64(b.sessions.waits.Load()))
 	emit(counter, "session_doubts_total", "Writes that came into doubt: sent, and their answer lost.", float64(b.doubts.Load()))
 	emit(counter, "session_replays_total", "Sendings of writes in doubt, under their number.", float64(b.replays.Load()))
 	emit(counter, "session_broken_off_total", "Connections of numbered writes broken off because another backend took the lead.", float64(b.registry.brokenOff.Load()))

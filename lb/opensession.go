@@ -16,83 +16,114 @@ import (
 // step does what is due and says when to look again at the latest.
 func (k *sessions) step(ctx context.Context, v *View) time.Duration {
 	const idle = time.Minute // whatever changes calls
-	s := k.current.Load()
-	if !k.set.Load().cfg.Identities {
-		if s != nil { // what is in flight still needs it: it is left to expire
-			k.current.Store(nil)
+	all := k.all()
+	if !k.settings.Load().cfg.Identities {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for _, s := range all { // what is in flight still needs it: it is left to expire
 			s.end()
-			k.had, k.due = nil, time.Now()
+			k.opened, k.first.due = time.Time{}, time.Now()
 		}
-		k.become(sessionOff)
+		k.set(nil)
+		k.turn(sessionOff)
 		return idle
 	}
-	if s == nil {
+	if len(all) == 0 {
 		k.prepare(v)
 	}
 	leader := v.leader()
 	if leader == nil || !v.keeps(leader) {
-		if s == nil {
+		if len(all) == 0 {
 			k.become(sessionNone)
 		}
 		return idle
 	}
-	if wait := time.Until(k.due); wait > 0 {
-		return wait
+	if len(all) == 0 {
+		if time.Until(k.first.due) <= 0 {
+			k.openFirst(ctx, v)
+		}
+		return time.Until(k.first.due)
 	}
-	if s == nil {
-		k.open(ctx, v)
-	} else {
-		k.renew(ctx, v, s)
+	wait := idle
+	for _, s := range all {
+		if time.Until(s.renewal.due) <= 0 {
+			k.renew(ctx, v, s)
+		}
+		wait = min(wait, time.Until(s.renewal.due))
 	}
-	return time.Until(k.due)
+	if k.wants.Load() && len(all) < sessionsMost {
+		if time.Until(k.more.due) <= 0 {
+			k.openMore(ctx, v)
+		}
+		wait = min(wait, time.Until(k.more.due))
+	}
+	return wait
 }
 
-// prepare says when to open a session: at once, but not in a loop where the last
-// one did not last, or this leader has failed to.
+// prepare says when to open a session where there is none: at once, but not in a loop
+// where the last one did not last, or this leader has failed to.
 func (k *sessions) prepare(v *View) {
-	if k.had != nil {
-		k.had, k.due = nil, time.Now()
+	if !k.opened.IsZero() {
 		if time.Since(k.opened) < sessionPause {
-			k.retry(sessionPause)
+			k.first.retry(sessionPause)
+		} else {
+			k.first = schedule{due: time.Now()}
 		}
+		k.opened = time.Time{}
 	}
 	if v.reign != k.reign {
-		k.reign, k.pause, k.due = v.reign, 0, time.Now()
+		k.reign, k.first = v.reign, schedule{due: time.Now()}
 	}
 }
 
-// open opens a session. A failure may leave one behind that nobody uses; it
-// expires.
-func (k *sessions) open(ctx context.Context, v *View) {
+// openFirst opens a session where there is none.
+func (k *sessions) openFirst(ctx context.Context, v *View) {
 	k.mu.Lock()
 	state := k.state
 	k.mu.Unlock()
 	if state != sessionRefused {
 		k.become(sessionOpening)
 	}
-	r, err := k.registry.ask(ctx, v, "POST "+sessionPath, "Dengine-Session: new\r\n", time.Now().Add(sessionAsk))
-	var s *session
-	if err == nil && r.status == fasthttp.StatusOK {
-		s, err = readSession(r.body)
-	}
+	s, r, err := k.open(ctx, v)
 	switch {
 	case s != nil:
-		k.had, k.opened = s, time.Now()
-		k.due = k.opened.Add(s.timeout / 3)
-		k.current.Store(s)
-		k.become(sessionOpen)
+		k.opened = time.Now()
+		k.add(s)
 		k.log.Info("session opened", zap.Duration("timeout", s.timeout), zap.Uint64("window", s.size))
 	case err != nil || r.status == fasthttp.StatusServiceUnavailable && r.code() != "identities_full":
 		k.log.Debug("cannot open a session yet", zap.Int("status", r.status), zap.Error(err))
-		k.retry(sessionPause)
+		k.first.retry(sessionPause)
 	default:
 		if state != sessionRefused {
 			k.log.Warn("the cluster opens no session: writes go without a number, and in doubt they are not sent again",
 				zap.Int("status", r.status), zap.String("code", r.code()))
 		}
 		k.become(sessionRefused)
-		k.due = time.Now().Add(sessionRefusedPause)
+		k.first.due = time.Now().Add(sessionRefusedPause)
 	}
+}
+
+// openMore opens one more session. Where that cannot be, writes go on waiting for numbers of
+// those that there are.
+func (k *sessions) openMore(ctx context.Context, v *View) {
+	s, r, err := k.open(ctx, v)
+	if s == nil {
+		k.log.Debug("cannot open another session", zap.Int("status", r.status), zap.Error(err))
+		k.more.due = time.Now().Add(sessionRefusedPause)
+		return
+	}
+	k.wants.Store(false)
+	k.add(s)
+	k.log.Info("another session opened: numbers were short", zap.Int("sessions", len(k.all())))
+}
+
+// open asks for a session. A failure may leave one behind that nobody uses; it expires.
+func (k *sessions) open(ctx context.Context, v *View) (s *session, r reply, err error) {
+	r, err = k.registry.ask(ctx, v, "POST "+sessionPath, "Dengine-Session: new\r\n", time.Now().Add(sessionAsk))
+	if err == nil && r.status == fasthttp.StatusOK {
+		s, err = readSession(r.body)
+	}
+	return s, r, err
 }
 
 // renew keeps the session alive and says which answers the cluster may forget.
@@ -101,33 +132,29 @@ func (k *sessions) renew(ctx context.Context, v *View, s *session) {
 	r, err := k.registry.ask(ctx, v, "PUT "+sessionPath, fields, time.Now().Add(min(sessionAsk, s.timeout/3)))
 	switch {
 	case err == nil && r.status == fasthttp.StatusOK:
-		k.pause = 0
-		k.due = time.Now().Add(s.timeout / 3)
+		s.renewal = schedule{due: time.Now().Add(s.timeout / 3)}
 	case err == nil && r.status == fasthttp.StatusConflict && r.code() == codeSessionUnknown:
 		k.lost(s)
-		k.due = time.Now()
+		s.renewal.due = time.Now() // to look again at those that are left
 	default:
 		k.log.Debug("cannot renew the session yet", zap.Int("status", r.status), zap.Error(err))
-		k.retry(min(sessionPause, s.timeout/3))
+		s.renewal.retry(min(sessionPause, s.timeout/3))
 	}
 }
 
-// retry makes the next request due after a pause that doubles.
-func (k *sessions) retry(most time.Duration) {
-	k.pause = min(max(2*k.pause, sessionRetry), most)
-	k.due = time.Now().Add(k.pause)
-}
-
-// close gives the session back; run has ended. It is a courtesy: what is not
+// close gives the sessions back; run has ended. It is a courtesy: what is not
 // given back expires.
 func (k *sessions) close() {
-	s, v := k.current.Swap(nil), k.registry.view.Load()
-	if s == nil || v.leader() == nil || !v.keeps(v.leader()) {
+	all, v, until := k.all(), k.registry.view.Load(), time.Now().Add(sessionLastAsk)
+	k.set(nil)
+	if v.leader() == nil || !v.keeps(v.leader()) {
 		return
 	}
-	r, err := k.registry.ask(context.Background(), v, "DELETE "+sessionPath, "Dengine-Session: "+s.id+"\r\n", time.Now().Add(sessionLastAsk))
-	if err != nil || r.status != fasthttp.StatusOK {
-		k.log.Debug("the session is left to expire", zap.Int("status", r.status), zap.Error(err))
+	for _, s := range all {
+		r, err := k.registry.ask(context.Background(), v, "DELETE "+sessionPath, "Dengine-Session: "+s.id+"\r\n", until)
+		if err != nil || r.status != fasthttp.StatusOK {
+			k.log.Debug("a session is left to expire", zap.Int("status", r.status), zap.Error(err))
+		}
 	}
 }
 
@@ -148,5 +175,8 @@ func readSession(body []byte) (*session, error) {
 	if a.Window == 0 || timeout < time.Millisecond {
 		return nil, errors.New("read the new session: window and timeout must be positive")
 	}
-	return &session{id: a.Session, timeout: timeout, window: window{size: min(a.Window, maxWindow)}}, nil
+	return &session{
+		id: a.Session, timeout: timeout, window: window{size: min(a.Window, maxWindow)},
+		renewal: schedule{due: time.Now().Add(timeout / 3)},
+	}, nil
 }

@@ -207,7 +207,7 @@ func (b *Balancer) judge(x *exchange, a attempt) verdict {
 	s := situation{
 		class: x.class, attempt: a,
 		whole: x.stream == nil || !a.sent, waited: x.holds > 0,
-		identity: x.session != nil, doubt: x.doubt,
+		identity: x.ticket.session != nil, doubt: x.doubt,
 	}
 	x.doubt = s.inDoubt()
 	if s.stands() {
@@ -216,7 +216,7 @@ func (b *Balancer) judge(x *exchange, a attempt) verdict {
 	if x.doubt && !s.doubt {
 		b.doubts.Add(1)
 	}
-	if x.doubt && a.uncertain() && x.session != nil && a.end != endTimedOut && !x.extended {
+	if x.doubt && a.uncertain() && x.ticket.session != nil && a.end != endTimedOut && !x.extended {
 		// It begins to wait for a leader only now; once, or a backend that
 		// breaks every answer would have it for ever.
 		x.holdUntil, x.extended = time.Now().Add(x.set.cfg.HoldTimeout), true
@@ -247,7 +247,7 @@ func (b *Balancer) attemptBy(x *exchange, be *backend) time.Time {
 	by := now.Add(cfg.UpstreamTimeout)
 	if x.class == classWrite {
 		// One that can be asked for again is, once, while there is time to.
-		if left := x.holdUntil.Sub(now); x.session != nil && !x.doubt && left > cfg.HoldTimeout/2 && now.Add(left/2).Before(by) { // see firstSending
+		if left := x.holdUntil.Sub(now); x.ticket.session != nil && !x.doubt && left > cfg.HoldTimeout/2 && now.Add(left/2).Before(by) { // see firstSending
 			return now.Add(left / 2)
 		}
 		return by

@@ -14,11 +14,10 @@ type ride struct {
 	err    error   // how it ended
 
 	// These belong to the worker.
-	of      *bundle
-	seat    *seat // whose write it is, also after its client has left
-	over    bool  // it has come to its end
-	session *session
-	ticket  ticket
+	of     *bundle
+	seat   *seat // whose write it is, also after its client has left
+	over   bool  // it has come to its end
+	ticket ticket
 }
 
 // end says how it ended.
@@ -32,7 +31,7 @@ func (r *ride) end(err error) {
 }
 
 // drop gives the number back: nobody will ask for its answer any more.
-func (r *ride) drop() { r.session.finish(r.ticket.number) }
+func (r *ride) drop() { r.ticket.finish() }
 
 // tell has the worker look at a ride that has ended.
 func (w *worker) tell(r *ride) {

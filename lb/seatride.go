@@ -14,22 +14,21 @@ import (
 func (s *seat) board(set *settings, be *backend, reign uint64) bool {
 	w := s.w
 	b := w.b
-	ses := b.sessions.current.Load()
-	if ses == nil || set.routes.multi.is(w.req.method, w.req.target) {
+	if set.routes.multi.is(w.req.method, w.req.target) {
 		return false
 	}
-	t, ok := ses.tryTake()
+	t, ok := b.sessions.tryTake(w.turn)
 	if !ok {
 		return false
 	}
 	w.out = w.hw.write(w.out[:0], &w.req.requestHead, w.req.length(), set.cfg.TrustForwarded)
-	w.out = t.appendLines(w.out[:len(w.out)-len("\r\n")], ses)
+	w.out = t.appendLines(w.out[:len(w.out)-len("\r\n")])
 	w.out = append(append(w.out, '\r', '\n'), w.req.body...)
 	r := s.ride
 	if r == nil {
 		r = &ride{worker: w}
 	}
-	r.since, r.by, r.session, r.ticket = w.Now, w.Now.Add(set.cfg.firstSending()), ses, t
+	r.since, r.by, r.ticket = w.Now, w.Now.Add(set.cfg.firstSending()), t
 	if len(w.out) > edge.MaxMessage {
 		r.drop()
 		return false

@@ -3,6 +3,7 @@ package lb
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,13 +32,31 @@ const (
 	// longestSession is the longest timeout that a node may set. Where one says
 	// more, the session is renewed as if it had said this.
 	longestSession = 24 * time.Hour
+	// sessionsMost is how many sessions are open at most. A second one is opened where the
+	// numbers of the first run out: there are that many clients, or an old write that is
+	// not answered holds all others back.
+	sessionsMost = 4
 )
 
 // session is one session of this balancer with the cluster.
 type session struct {
 	id      string // made up by a node; a secret: in no log and in no answer
 	timeout time.Duration
+	of      *numbers
 	window
+	renewal schedule // belongs to sessions.run
+}
+
+// schedule is when something is to be asked for next.
+type schedule struct {
+	due   time.Time
+	pause time.Duration // before that, after a failure
+}
+
+// retry makes it due after a pause that doubles.
+func (s *schedule) retry(most time.Duration) {
+	s.pause = min(max(2*s.pause, sessionRetry), most)
+	s.due = time.Now().Add(s.pause)
 }
 
 // sessionState is what /status shows.
@@ -51,18 +70,19 @@ const (
 	sessionRefused sessionState = "refused" // the cluster has no room; writes go without a number
 )
 
-// sessions keeps one session open: it opens one as soon as a leader is known
-// that keeps identities, renews it, and opens another where it was lost. A
-// session belongs to the cluster and outlives its leaders. A balancer that
-// starts anew knows nothing of an earlier one's.
+// sessions keeps a session open, or some: it opens one as soon as a leader is known
+// that keeps identities, and more where its numbers do not do, renews them, and opens
+// another where the last one was lost. A session belongs to the cluster and outlives its
+// leaders. A balancer that starts anew knows nothing of an earlier one's.
 type sessions struct {
 	registry *registry
-	set      *atomic.Pointer[settings]
+	settings *atomic.Pointer[settings]
 	log      *zap.Logger
-	current  atomic.Pointer[session] // nil: none is open
-	kick     chan struct{}           // look now
-	done     chan struct{}           // closed when run has ended
-	waits    atomic.Uint64           // writes that found no number free, ever
+	kick     chan struct{} // look now
+	done     chan struct{} // closed when run has ended
+	waits    atomic.Uint64 // writes that found no number free, ever
+	numbers
+	wants atomic.Bool // one more session
 
 	mu      sync.Mutex
 	state   sessionState
@@ -70,17 +90,25 @@ type sessions struct {
 	changed chan struct{} // closed when the state changes
 
 	// What follows belongs to run.
-	had    *session
-	opened time.Time // had was
+	opened time.Time // when the last session was that was the only one; zero: its loss was seen
 	reign  uint64    // last looked at
-	due    time.Time // the next request
-	pause  time.Duration
+	first  schedule  // the opening of a session where there is none
+	more   schedule  // and of one more
 }
 
 func newSessions(g *registry, set *atomic.Pointer[settings], log *zap.Logger) *sessions {
-	return &sessions{
-		registry: g, set: set, log: log, state: sessionNone, since: time.Now(),
+	k := &sessions{
+		registry: g, settings: set, log: log, state: sessionNone, since: time.Now(),
 		kick: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
+	}
+	k.short = k.want
+	return k
+}
+
+// want asks for one more session.
+func (k *sessions) want() {
+	if len(k.all()) < sessionsMost && k.wants.CompareAndSwap(false, true) {
+		k.look()
 	}
 }
 
@@ -96,6 +124,11 @@ func (k *sessions) look() {
 func (k *sessions) become(s sessionState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.turn(s)
+}
+
+// turn is become; the lock is held.
+func (k *sessions) turn(s sessionState) {
 	if s == k.state {
 		return
 	}
@@ -107,37 +140,46 @@ func (k *sessions) become(s sessionState) {
 	k.changed = make(chan struct{})
 }
 
-// get returns the open session; or, where a write should rather wait for one
-// than go without, a channel to wait on and until when.
-func (k *sessions) get() (s *session, changed <-chan struct{}, until time.Time) {
-	if s := k.current.Load(); s != nil {
-		return s, nil, time.Time{}
-	}
-	patience := cmp.Or(k.set.Load().cfg.sessionPatience, sessionPatience)
+// await is for a write that has found no session: it says that one is open; or, where the
+// write should rather wait for one than go without, on what and until when.
+func (k *sessions) await() (open bool, changed <-chan struct{}, until time.Time) {
+	patience := cmp.Or(k.settings.Load().cfg.sessionPatience, sessionPatience)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch k.state {
-	case sessionOpen: // opened, or lost, just now
-		if s := k.current.Load(); s != nil {
-			return s, nil, time.Time{}
-		}
-		return nil, k.changed, time.Now().Add(patience)
+	case sessionOpen: // just now
+		return true, nil, time.Time{}
 	case sessionOpening:
-		return nil, k.changed, k.since.Add(patience)
+		return false, k.changed, k.since.Add(patience)
 	case sessionNone: // run is about to see the leader that the caller has seen
-		return nil, k.changed, time.Now().Add(patience)
+		return false, k.changed, time.Now().Add(patience)
 	}
-	return nil, nil, time.Time{}
+	return false, nil, time.Time{}
 }
 
-// lost says that the cluster does not know the session any more.
+// add has writes numbered in one more session.
+func (k *sessions) add(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.of = &k.numbers
+	k.set(append(slices.Clone(k.all()), s))
+	k.turn(sessionOpen)
+}
+
+// lost says that the cluster does not know a session any more.
 func (k *sessions) lost(s *session) {
-	if k.current.CompareAndSwap(s, nil) {
-		k.log.Warn("the cluster has forgotten this balancer's session: opening another")
-		k.become(sessionOpening)
+	s.end()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	i := slices.Index(k.all(), s)
+	if i < 0 {
+		return
+	}
+	k.log.Warn("the cluster has forgotten a session of this balancer's", zap.Int("others", len(k.all())-1))
+	if k.set(slices.Delete(slices.Clone(k.all()), i, i+1)); len(k.all()) == 0 {
+		k.turn(sessionOpening)
 		k.look()
 	}
-	s.end()
 }
 
 // run keeps a session until ctx ends.
@@ -157,13 +199,14 @@ func (k *sessions) run(ctx context.Context) {
 	k.become(sessionOff)
 }
 
-// report is the state, and how many numbers are in use.
-func (k *sessions) report() (state sessionState, inUse int) {
+// report is the state, how many sessions are open, and how many numbers are in use.
+func (k *sessions) report() (state sessionState, open, inUse int) {
 	k.mu.Lock()
 	state = k.state
 	k.mu.Unlock()
-	if s := k.current.Load(); s != nil {
-		inUse = s.use()
+	all := k.all()
+	for _, s := range all {
+		inUse += s.use()
 	}
-	return state, inUse
+	return state, len(all), inUse
 }

@@ -251,6 +251,7 @@ func TestWindowIsFull(t *testing.T) {
 	}
 	cfg.ConnectTimeout = 200 * time.Millisecond // nobody's patience ends but the third's
 	p := k.start(t, cfg)
+	k.locked(func() { k.refuse = true }) // another session
 	release := make(chan struct{})
 	k.fail(k.nodes[0], fault{after: func(*fasthttp.RequestCtx) bool { <-release; return true }})
 	first, second := async(client(t), "PUT", p.url("/kv/1"), "x"), async(client(t), "PUT", p.url("/kv/2"), "x")
@@ -282,6 +283,66 @@ func TestWindowIsFull(t *testing.T) {
 	if s := p.Status().Session; s.InFlight != 0 {
 		t.Errorf("%d numbers are in use", s.InFlight)
 	}
+}
+
+// Where the numbers of a session do not do, another is opened: what one of them knows not of
+// is no other's concern, and in the end all are given back.
+func TestNumbersRunOut(t *testing.T) {
+	t.Parallel()
+	k := startKeepers(t)
+	k.locked(func() { k.window = 2 })
+	p := k.start(t, config(k.nodes...))
+	release := make(chan struct{})
+	k.fail(k.nodes[0], fault{before: func(ctx *fasthttp.RequestCtx) bool {
+		if strings.HasPrefix(string(ctx.Path()), "/kv/slow") {
+			<-release
+		}
+		return false
+	}})
+	var slow []<-chan reply
+	for i := range 7 { // the numbers of three sessions, and one of a fourth
+		slow = append(slow, async(client(t), "PUT", p.url(fmt.Sprint("/kv/slow", i)), "x"))
+	}
+	eventually(t, "all to be in flight", func() bool { return p.Status().Session.InFlight == 7 })
+	put := func(path string) {
+		t.Helper()
+		if r := do(t, client(t), "PUT", p.url(path), "x"); r.status != 200 {
+			t.Fatalf("%s: %+v", path, r)
+		}
+	}
+	put("/kv/a")
+	k.locked(func() {
+		if len(k.opened) != 4 || k.numbers["/kv/a"][k.opened[3]+" 2"] != 1 {
+			t.Fatalf("%d sessions, and it came under %v", len(k.opened), k.numbers["/kv/a"])
+		}
+		delete(k.sessions, k.opened[3])
+	})
+	close(release)
+	answered := 0
+	for _, ch := range slow {
+		if r := await(t, ch); r.status == 200 {
+			answered++
+		}
+	}
+	k.locked(func() {
+		executed := 0
+		for i := range slow {
+			executed += k.executed[fmt.Sprint("/kv/slow", i)]
+		}
+		if executed != 7 || answered != 7 { // the seventh went on in another session
+			t.Errorf("of 7 writes %d were answered, and %d executed", answered, executed)
+		}
+	})
+	put("/kv/b")
+	if s := p.Status().Session; s.State != "open" || s.Open != 3 || s.InFlight != 0 {
+		t.Errorf("%+v", s)
+	}
+	p.stop()
+	p.ended(t)
+	eventually(t, "the others to be closed", func() (done bool) {
+		k.locked(func() { done = len(k.closed) == 3 })
+		return done
+	})
 }
 
 // A write that is refused for the moment waits without its number: the window

@@ -1,62 +1,34 @@
 package lb
 
-import (
-	"slices"
-	"sync"
-)
+import "sync"
 
 // maxWindow is how many numbers of one session may be in use at once, whatever
 // the nodes would allow.
 const maxWindow = 1024
 
-// ticket is a number for one write, and up to which number all are done.
-type ticket struct{ number, acked uint64 }
-
 // window gives out the numbers of one session, from 1 on, and knows which are
 // done. It never has more than size of them between the oldest that is not done
 // and the newest: that is how far a node remembers.
 type window struct {
-	mu      sync.Mutex
-	size    uint64
-	acked   uint64                 // all numbers up to it are done
-	newest  uint64                 // given out last
-	inUse   int                    // given out and not done
-	done    [maxWindow / 64]uint64 // bit n%maxWindow: number n, above acked, is done
-	waiting []chan ticket          // each gets a ticket, or is closed when the session is over
-	over    bool
+	mu     sync.Mutex
+	size   uint64
+	acked  uint64                 // all numbers up to it are done
+	newest uint64                 // given out last
+	inUse  int                    // given out and not done
+	done   [maxWindow / 64]uint64 // bit n%maxWindow: number n, above acked, is done
+	over   bool
 }
 
-// take gives out a number, or a channel to wait on where none is free. Both are
-// nothing once the session is over.
-func (w *window) take() (ticket, chan ticket) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.over:
-		return ticket{}, nil
-	case w.newest-w.acked < w.size:
-		return w.next(), nil
-	}
-	ch := make(chan ticket, 1)
-	w.waiting = append(w.waiting, ch)
-	return ticket{}, ch
-}
-
-// tryTake gives out a number where one is free.
-func (w *window) tryTake() (t ticket, ok bool) {
+// take gives out a number where one is free, and says up to which all are done.
+func (w *window) take() (number, acked uint64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over || w.newest-w.acked >= w.size {
-		return t, false
+		return 0, 0, false
 	}
-	return w.next(), true
-}
-
-// next gives out one more; the lock is held.
-func (w *window) next() ticket {
 	w.newest++
 	w.inUse++
-	return ticket{w.newest, w.acked}
+	return w.newest, w.acked, true
 }
 
 // finish says that nobody will ask for the answer to this number any more.
@@ -74,37 +46,13 @@ func (w *window) finish(number uint64) {
 		*word &^= bit
 		w.acked = n
 	}
-	for len(w.waiting) > 0 && w.newest-w.acked < w.size {
-		w.waiting[0] <- w.next()
-		w.waiting = w.waiting[1:]
-	}
 }
 
-// leave ends a wait. A number that came at the last moment is finished.
-func (w *window) leave(ch chan ticket) {
-	w.mu.Lock()
-	i := slices.Index(w.waiting, ch)
-	if i >= 0 {
-		w.waiting = slices.Delete(w.waiting, i, i+1)
-	}
-	w.mu.Unlock()
-	if i >= 0 {
-		return
-	}
-	if t := <-ch; t.number > 0 {
-		w.finish(t.number)
-	}
-}
-
-// end gives out no more numbers and sends away whoever waits for one.
+// end gives out no more numbers.
 func (w *window) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	for _, ch := range w.waiting {
-		close(ch)
-	}
-	w.waiting = nil
 }
 
 // upTo is up to which number all are done.

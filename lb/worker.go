@@ -11,8 +11,9 @@ import (
 // worker is one goroutine. All that has no lock belongs to it.
 type worker struct {
 	*loop.Loop
-	b  *Balancer
-	of *workers
+	b    *Balancer
+	of   *workers
+	turn int // among them
 
 	guests  map[*guest]*seat    // here
 	stock   map[*backend]*stock // connections that are idle
@@ -50,7 +51,7 @@ const (
 
 func newWorker(b *Balancer, of *workers, l *loop.Loop) *worker {
 	return &worker{
-		Loop: l, b: b, of: of, guests: make(map[*guest]*seat), stock: make(map[*backend]*stock),
+		Loop: l, b: b, of: of, turn: len(of.all), guests: make(map[*guest]*seat), stock: make(map[*backend]*stock),
 		clock: &b.clock, in: make([]byte, receiveMost), told: loop.NewMail[*ride](l),
 	}
 }
