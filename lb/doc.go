@@ -13,8 +13,9 @@
 //     immutable View of them all.
 //   - conn.go and pool.go hold connections to backends, exchange.go sends one
 //     request over one of them and says what became of it.
-//   - session.go keeps the session in which writes are numbered, window.go gives
-//     out its numbers, identify.go puts them into requests.
+//   - session.go and opensession.go keep the sessions in which writes are numbered,
+//     numbers.go gives out their numbers, within the bounds of window.go, and
+//     identify.go puts them into requests.
 //   - written.go knows how far writes and backends are, for reads that must see the
 //     clients' own writes; calloff.go lets reads leave a node that lost its leader.
 //   - proxy.go serves a client's request: it picks, sends, decides, holds.
