@@ -22,8 +22,10 @@ type keepers struct {
 	sessions map[string]*kept
 	opened   []string // ids, in order
 	closed   []string
-	renewals []uint64 // what each acknowledged
-	refuse   bool     // open no session: there is no room
+	renewals []uint64       // what each acknowledged
+	renewed  map[string]int // how often, by id
+	refuse   bool           // open no session: there is no room
+	refused  int
 	window   uint64
 	timeout  int // ms
 	executed map[string]int
@@ -51,7 +53,7 @@ type fault struct {
 func startKeepers(t testing.TB) *keepers {
 	k := &keepers{
 		nodes: cluster(t), window: 1024, timeout: 60_000,
-		sessions: make(map[string]*kept), executed: make(map[string]int), arrived: make(map[string]int),
+		sessions: make(map[string]*kept), renewed: make(map[string]int), executed: make(map[string]int), arrived: make(map[string]int),
 		numbers: make(map[string]map[string]int), plain: make(map[string]int), faults: make(map[string]fault),
 	}
 	for _, n := range k.nodes {
@@ -168,6 +170,7 @@ func (k *keepers) serveSession(ctx *fasthttp.RequestCtx) {
 	defer k.mu.Unlock()
 	switch {
 	case ctx.IsPost() && id == "new" && k.refuse:
+		k.refused++
 		problem(ctx, 503, "identities_full", "not-applied")
 	case ctx.IsPost() && id == "new":
 		id = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
@@ -182,6 +185,7 @@ func (k *keepers) serveSession(ctx *fasthttp.RequestCtx) {
 	case k.sessions[id] == nil:
 		problem(ctx, 409, "session_unknown", "unknown")
 	case ctx.IsPut():
+		k.renewed[id]++
 		k.renewals = append(k.renewals, k.acknowledge(ctx, k.sessions[id]))
 		ctx.SetBodyString("{}")
 	default:

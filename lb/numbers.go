@@ -15,7 +15,7 @@ type ticket struct {
 // numbers gives out the numbers of all sessions that are open.
 type numbers struct {
 	list  atomic.Pointer[[]*session]
-	short func() // no number was free
+	short func() // is called when somebody begins to wait
 
 	queued  atomic.Int32 // who waits, or is about to
 	mu      sync.Mutex
@@ -39,10 +39,14 @@ func (n *numbers) free(turn int) (ticket, bool) {
 			return ticket{s, number, acked}, true
 		}
 	}
-	if len(all) > 0 {
-		n.short()
-	}
 	return ticket{}, false
+}
+
+// awaited says whether anybody waits for a number.
+func (n *numbers) awaited() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.waiting) > 0
 }
 
 // tryTake gives out a number where one is free, and nobody waits for it.
@@ -67,6 +71,7 @@ func (n *numbers) take() (ticket, chan ticket) {
 	}
 	ch := make(chan ticket, 1)
 	n.waiting = append(n.waiting, ch)
+	n.short()
 	return ticket{}, ch
 }
 

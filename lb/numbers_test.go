@@ -143,7 +143,7 @@ func TestNumbersEnd(t *testing.T) {
 	first, _ := n.take()
 	_, left := n.take()
 	_, stays := n.take()
-	if *short != 1 { // who comes behind another that waits does not look
+	if *short != 2 || !n.awaited() {
 		t.Errorf("numbers were short %d times", *short)
 	}
 	first.finish()

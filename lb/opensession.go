@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -16,64 +17,89 @@ import (
 // step does what is due and says when to look again at the latest.
 func (k *sessions) step(ctx context.Context, v *View) time.Duration {
 	const idle = time.Minute // whatever changes calls
-	all := k.all()
 	if !k.settings.Load().cfg.Identities {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		for _, s := range all { // what is in flight still needs it: it is left to expire
-			s.end()
-			k.opened, k.first.due = time.Time{}, time.Now()
-		}
-		k.set(nil)
-		k.turn(sessionOff)
+		k.off()
 		return idle
 	}
-	if len(all) == 0 {
-		k.prepare(v)
+	if len(k.all()) == 0 {
+		k.prepare()
+	}
+	if v.reign != k.reign {
+		k.reign, k.first, k.more = v.reign, schedule{due: time.Now()}, schedule{}
 	}
 	leader := v.leader()
-	if leader == nil || !v.keeps(leader) {
-		if len(all) == 0 {
-			k.become(sessionNone)
-		}
+	switch {
+	case leader != nil && v.keeps(leader):
+	case len(k.all()) == 0:
+		k.become(sessionNone)
+		k.first.due = time.Now()
+		return idle
+	default:
 		return idle
 	}
+	all := k.all()
 	if len(all) == 0 {
 		if time.Until(k.first.due) <= 0 {
 			k.openFirst(ctx, v)
 		}
 		return time.Until(k.first.due)
 	}
-	wait := idle
+	var asked sync.WaitGroup // beside each other: none may expire while another takes its time
 	for _, s := range all {
 		if time.Until(s.renewal.due) <= 0 {
-			k.renew(ctx, v, s)
+			asked.Go(func() { k.renew(ctx, v, s) })
 		}
+	}
+	if k.wants() && time.Until(k.more.due) <= 0 {
+		asked.Go(func() { k.openMore(ctx, v, min(sessionAsk, all[0].timeout/3)) })
+	}
+	asked.Wait()
+	return k.next(idle)
+}
+
+// next is how long it is until something is due.
+func (k *sessions) next(idle time.Duration) time.Duration {
+	all, wait := k.all(), idle
+	for _, s := range all {
 		wait = min(wait, time.Until(s.renewal.due))
 	}
-	if k.wants.Load() && len(all) < sessionsMost {
-		if time.Until(k.more.due) <= 0 {
-			k.openMore(ctx, v)
-		}
+	switch {
+	case len(all) == 0:
+		return 0
+	case k.wants():
 		wait = min(wait, time.Until(k.more.due))
 	}
 	return wait
 }
 
+// wants says whether one more session would help.
+func (k *sessions) wants() bool { return len(k.all()) < sessionsMost && k.awaited() }
+
+// off ends all sessions. What is in flight still needs them: they are left to expire.
+func (k *sessions) off() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := k.all()
+	k.set(nil)
+	for _, s := range all {
+		s.end()
+	}
+	k.turn(sessionOff)
+	k.opened, k.first.due = time.Time{}, time.Now()
+}
+
 // prepare says when to open a session where there is none: at once, but not in a loop
-// where the last one did not last, or this leader has failed to.
-func (k *sessions) prepare(v *View) {
-	if !k.opened.IsZero() {
-		if time.Since(k.opened) < sessionPause {
-			k.first.retry(sessionPause)
-		} else {
-			k.first = schedule{due: time.Now()}
-		}
-		k.opened = time.Time{}
+// where the last one did not last.
+func (k *sessions) prepare() {
+	switch {
+	case k.opened.IsZero():
+		return
+	case time.Since(k.opened) < sessionPause:
+		k.first.retry(sessionPause)
+	default:
+		k.first = schedule{due: time.Now()}
 	}
-	if v.reign != k.reign {
-		k.reign, k.first = v.reign, schedule{due: time.Now()}
-	}
+	k.opened = time.Time{}
 }
 
 // openFirst opens a session where there is none.
@@ -84,42 +110,52 @@ func (k *sessions) openFirst(ctx context.Context, v *View) {
 	if state != sessionRefused {
 		k.become(sessionOpening)
 	}
-	s, r, err := k.open(ctx, v)
+	s, r, err := k.open(ctx, v, sessionAsk)
 	switch {
 	case s != nil:
 		k.opened = time.Now()
 		k.add(s)
 		k.log.Info("session opened", zap.Duration("timeout", s.timeout), zap.Uint64("window", s.size))
-	case err != nil || r.status == fasthttp.StatusServiceUnavailable && r.code() != "identities_full":
-		k.log.Debug("cannot open a session yet", zap.Int("status", r.status), zap.Error(err))
-		k.first.retry(sessionPause)
-	default:
+	case err == nil && r.refuses():
 		if state != sessionRefused {
 			k.log.Warn("the cluster opens no session: writes go without a number, and in doubt they are not sent again",
 				zap.Int("status", r.status), zap.String("code", r.code()))
 		}
 		k.become(sessionRefused)
 		k.first.due = time.Now().Add(sessionRefusedPause)
+	default:
+		k.log.Debug("cannot open a session yet", zap.Int("status", r.status), zap.Error(err))
+		k.first.retry(sessionPause)
 	}
 }
 
 // openMore opens one more session. Where that cannot be, writes go on waiting for numbers of
 // those that there are.
-func (k *sessions) openMore(ctx context.Context, v *View) {
-	s, r, err := k.open(ctx, v)
-	if s == nil {
-		k.log.Debug("cannot open another session", zap.Int("status", r.status), zap.Error(err))
+func (k *sessions) openMore(ctx context.Context, v *View, most time.Duration) {
+	s, r, err := k.open(ctx, v, most)
+	switch {
+	case s != nil:
+		k.more = schedule{}
+		k.add(s)
+		k.log.Info("another session opened: numbers were short", zap.Int("sessions", len(k.all())))
+	case err == nil && r.refuses():
+		k.log.Debug("the cluster opens no more sessions", zap.Int("status", r.status), zap.String("code", r.code()))
 		k.more.due = time.Now().Add(sessionRefusedPause)
-		return
+	default:
+		k.log.Debug("cannot open another session yet", zap.Int("status", r.status), zap.Error(err))
+		k.more.retry(sessionPause)
 	}
-	k.wants.Store(false)
-	k.add(s)
-	k.log.Info("another session opened: numbers were short", zap.Int("sessions", len(k.all())))
+}
+
+// refuses says whether a cluster that was asked for a session has no room for it, or does not
+// know of sessions after all.
+func (r reply) refuses() bool {
+	return r.status > fasthttp.StatusOK && (r.status != fasthttp.StatusServiceUnavailable || r.code() == "identities_full")
 }
 
 // open asks for a session. A failure may leave one behind that nobody uses; it expires.
-func (k *sessions) open(ctx context.Context, v *View) (s *session, r reply, err error) {
-	r, err = k.registry.ask(ctx, v, "POST "+sessionPath, "Dengine-Session: new\r\n", time.Now().Add(sessionAsk))
+func (k *sessions) open(ctx context.Context, v *View, most time.Duration) (s *session, r reply, err error) {
+	r, err = k.registry.ask(ctx, v, "POST "+sessionPath, "Dengine-Session: new\r\n", time.Now().Add(most))
 	if err == nil && r.status == fasthttp.StatusOK {
 		s, err = readSession(r.body)
 	}
@@ -135,7 +171,6 @@ func (k *sessions) renew(ctx context.Context, v *View, s *session) {
 		s.renewal = schedule{due: time.Now().Add(s.timeout / 3)}
 	case err == nil && r.status == fasthttp.StatusConflict && r.code() == codeSessionUnknown:
 		k.lost(s)
-		s.renewal.due = time.Now() // to look again at those that are left
 	default:
 		k.log.Debug("cannot renew the session yet", zap.Int("status", r.status), zap.Error(err))
 		s.renewal.retry(min(sessionPause, s.timeout/3))
@@ -150,12 +185,16 @@ func (k *sessions) close() {
 	if v.leader() == nil || !v.keeps(v.leader()) {
 		return
 	}
+	var asked sync.WaitGroup
 	for _, s := range all {
-		r, err := k.registry.ask(context.Background(), v, "DELETE "+sessionPath, "Dengine-Session: "+s.id+"\r\n", until)
-		if err != nil || r.status != fasthttp.StatusOK {
-			k.log.Debug("a session is left to expire", zap.Int("status", r.status), zap.Error(err))
-		}
+		asked.Go(func() {
+			r, err := k.registry.ask(context.Background(), v, "DELETE "+sessionPath, "Dengine-Session: "+s.id+"\r\n", until)
+			if err != nil || r.status != fasthttp.StatusOK {
+				k.log.Debug("a session is left to expire", zap.Int("status", r.status), zap.Error(err))
+			}
+		})
 	}
+	asked.Wait()
 }
 
 // readSession reads what a node says of a new session.

@@ -362,7 +362,7 @@ func TestHalfClosedClientInDoubtIsToldTheTruth(t *testing.T) {
 func TestEveryWriteIsExecutedOnce(t *testing.T) {
 	t.Parallel()
 	k := startKeepers(t)
-	k.locked(func() { k.window = 16 }) // a narrow one, so that it is part of the game
+	k.locked(func() { k.window = 4 }) // a narrow one, so that it is part of the game
 	p := k.start(t, config(k.nodes...))
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -441,6 +441,7 @@ func TestLostSendingIsSentAgain(t *testing.T) {
 	cfg := config(k.nodes...)
 	cfg.UpstreamTimeout, cfg.HoldTimeout = 9*time.Second, 3*time.Second // as the defaults are: 30 s and 10 s
 	p := k.start(t, cfg)
+	k.locked(func() { k.refuse = true }) // another session: the others have the numbers beside the lost one's
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	var hung atomic.Int64

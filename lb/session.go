@@ -82,7 +82,6 @@ type sessions struct {
 	done     chan struct{} // closed when run has ended
 	waits    atomic.Uint64 // writes that found no number free, ever
 	numbers
-	wants atomic.Bool // one more session
 
 	mu      sync.Mutex
 	state   sessionState
@@ -101,15 +100,8 @@ func newSessions(g *registry, set *atomic.Pointer[settings], log *zap.Logger) *s
 		registry: g, settings: set, log: log, state: sessionNone, since: time.Now(),
 		kick: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
 	}
-	k.short = k.want
+	k.short = k.look
 	return k
-}
-
-// want asks for one more session.
-func (k *sessions) want() {
-	if len(k.all()) < sessionsMost && k.wants.CompareAndSwap(false, true) {
-		k.look()
-	}
 }
 
 // look has run look at everything now.
@@ -168,7 +160,7 @@ func (k *sessions) add(s *session) {
 
 // lost says that the cluster does not know a session any more.
 func (k *sessions) lost(s *session) {
-	s.end()
+	defer s.end()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i := slices.Index(k.all(), s)

@@ -67,7 +67,7 @@ func (f *flock) join(in []byte) (p part) {
 // parsePlainWrite reads the write that in begins with: a PUT of raw bytes or a DELETE,
 // without a condition or an identity, that leaves no question open, as parsePlainGet has
 // it. It says how long that is; 0 where its head is not whole, or it needs a closer look,
-// and less where only the end of its value has not come.
+// and with a minus where only the end of its value has not come.
 func parsePlainWrite(in []byte, w *Write) (size int) {
 	*w = Write{}
 	rest, put := bytes.CutPrefix(in, []byte("PUT "+pathKVKey))
@@ -85,11 +85,12 @@ func parsePlainWrite(in []byte, w *Write) (size int) {
 	if rest, ok = h.read(rest); !ok || put && !h.sized || w.Delete && h.length > 0 || h.length > quickBytes {
 		return 0
 	}
-	if uint64(len(rest)) < h.length {
-		return -1
+	size = len(in) - len(rest) + int(h.length) //nolint:gosec // at most quickBytes
+	if size > len(in) {
+		return -size
 	}
 	w.Value = rest[:h.length]
-	return len(in) - len(rest) + len(w.Value)
+	return size
 }
 
 // plainStarts are what plain requests begin with.

@@ -110,6 +110,18 @@ func TestPlainWritesAreAnsweredAsTheServerDoes(t *testing.T) {
 
 // What is taken for a plain write is the first request that comes, and the one that the
 // server sees.
+// isLong checks that a request is as long as a part of it says.
+func isLong(t *testing.T, in []byte) {
+	t.Helper()
+	a := quickAPI{new(Node)}
+	size, _ := a.Length(in)
+	for n := range in[:min(len(in), 500)] {
+		if s, _ := a.Length(in[:n]); s > 0 && s != size || size > 0 && n >= size && s != size {
+			t.Errorf("%d bytes say %d, all of them %d: %q", n, s, size, in)
+		}
+	}
+}
+
 func FuzzPlainWrite(f *testing.F) {
 	plain, other := plainWrites()
 	for _, in := range append(plain, other...) {
@@ -124,5 +136,6 @@ func FuzzPlainWrite(f *testing.F) {
 		if size := parsePlainWrite(in, &w); size > 0 {
 			seesOnly(t, view, in[:size], &w)
 		}
+		isLong(t, in)
 	})
 }

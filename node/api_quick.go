@@ -49,6 +49,22 @@ func (a quickAPI) Now(in, out, date []byte) (taken int, answers []byte, next edg
 	return taken, out, edge.NextServed
 }
 
+// Length implements edge.AtOnce. Reads that Now leaves to the server come in rows, as from a
+// balancer, and those it answers in one go.
+func (a quickAPI) Length(in []byte) (size int, part bool) {
+	if g, size := parsePlainGet(in); size > 0 {
+		if level, err := a.n.level(g.level); err != nil || level == Lease {
+			return 0, false
+		}
+		return size, false
+	}
+	var w Write
+	if size = parsePlainWrite(in, &w); size != 0 {
+		return max(size, -size), false
+	}
+	return 0, isPlainPart(in)
+}
+
 // nextOf is what is to become of a request that is no plain read.
 func nextOf(in []byte) edge.Next {
 	var w Write

@@ -1,12 +1,19 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/dengine/dengine/internal/edge"
+	"github.com/dengine/dengine/internal/harness"
 )
 
 // askAll has the requests of several connections answered together.
@@ -117,5 +124,47 @@ func TestPlainReadsOfManyConnections(t *testing.T) {
 	}
 	if got := n.counters.reads.Load() - reads; got != uint64(count) || count != 80 {
 		t.Errorf("%d reads were counted, %d were answered", got, count)
+	}
+}
+
+// The writes that a client pipelines over a new connection are few proposals, though the first
+// of them is the server's.
+func TestPipelinedWritesAreFewProposals(t *testing.T) {
+	t.Parallel()
+	n := alone(t)
+	c, err := net.Dial("tcp", n.HTTPAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	const many = 1000
+	var all strings.Builder
+	for i := range many {
+		fmt.Fprintf(&all, "PUT /kv/k%d HTTP/1.1\r\nHost: x\r\nContent-Length: 256\r\n\r\n%-256d", i, i)
+	}
+	before := n.core.Load().raft.LastIndex()
+	go func() { _, _ = io.WriteString(c, all.String()) }()
+	r := bufio.NewReader(c)
+	for i := range many {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get(HeaderWrites) != "1" {
+			t.Fatalf("answer %d: %+v", i, resp)
+		}
+	}
+	if entries := n.core.Load().raft.LastIndex() - before; entries > many/10 {
+		t.Errorf("%d entries for %d writes", entries, many)
+	}
+	for i := range many {
+		v, err := n.Get(context.Background(), fmt.Append(nil, "k", i), ReadOptions{})
+		if want := fmt.Sprintf("%-256d", i); err != nil || string(v.Value) != want {
+			t.Fatalf("k%d is %.20q, %v", i, v.Value, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -20,6 +21,8 @@ type AtOnce interface {
 	// which is a whole header line, and says how many bytes of in they are and what is to
 	// become of what is behind them. It must not wait for anything.
 	Now(in, out, date []byte) (taken int, answers []byte, next Next)
+	// Length is a Length, of requests behind which Now or Later may answer others.
+	Length(in []byte) (size int, part bool)
 	// Later replies to all asks, whose requests Now has said the same of, and which all came
 	// before it is called. It may wait. date is of now, whenever it is called.
 	Later(what Next, asks []Ask, date func() []byte)
@@ -122,7 +125,10 @@ func (q *Quick) Drain(ctx context.Context) {
 func (q *Quick) End() {
 	q.drains.Store(true)
 	for _, l := range q.loops {
-		l.Post(l.Stop)
+		l.Post(func() {
+			l.ends = true
+			l.Stop()
+		})
 	}
 	q.wg.Wait()
 	q.later.Wait()
@@ -157,17 +163,33 @@ type quickVisit struct {
 
 func (q *Quick) newVisit(c *counted, in []byte, stay Stay) *quickVisit {
 	v := &quickVisit{of: q, conn: c, stay: stay}
-	v.Conn, v.In, v.Host = c.Conn, in, v
+	v.Conn, v.In, v.Host, v.end.length = c.Conn, in, v, q.length
 	return v
 }
 
+// length is the AtOnce's. Where that meets a bug, nothing is known of the request.
+func (q *Quick) length(in []byte) (size int, part bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			q.log.Error("looking for a request's end panicked", zap.Any("panic", v), zap.Stack("stack"))
+			size, part = 0, false
+		}
+	}()
+	return q.answer.Length(in)
+}
+
 // MayLeave implements Host.
-func (v *quickVisit) MayLeave() bool { return v.of.drains.Load() || !v.stay.GoesOn() }
+func (v *quickVisit) MayLeave() bool {
+	if v.of.drains.Load() {
+		return len(v.In) == 0
+	}
+	return !v.stay.GoesOn()
+}
 
 // Leave implements Host: a loop takes over.
 func (v *quickVisit) Leave(fd int) {
 	l := v.of.loops[int(v.of.next.Add(1))%len(v.of.loops)]
-	s := &quickSeat{loop: l, conn: v.conn, fd: fd, stay: v.stay}
+	s := &quickSeat{loop: l, conn: v.conn, fd: fd, stay: v.stay, in: bytes.Clone(v.In), look: len(v.In) > 0}
 	if !l.Post(s.sit) {
 		s.part()
 	}

@@ -25,6 +25,8 @@ const (
 	bigGet   = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
 	bugGet   = "GET /bug HTTP/1.1\r\nHost: x\r\n\r\n"
 	slowGet  = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" // only the server knows it
+	putHead  = "PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: "
+	putAbc   = putHead + "3\r\n\r\nabc"
 	waitGet  = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" // answered when quickServer.let says so
 	bigBytes = 8 << 20                                 // more than the kernel takes at once
 )
@@ -119,6 +121,26 @@ func (s *quickServer) Now(in, out, date []byte) (taken int, answers []byte, next
 	}
 }
 
+// Length implements edge.AtOnce. It knows what Now does, and PUTs.
+func (s *quickServer) Length(in []byte) (size int, part bool) {
+	for _, whole := range []string{quickGet, waitGet, putHead} {
+		switch {
+		case strings.HasPrefix(whole, string(in)):
+			part = true
+		case !bytes.HasPrefix(in, []byte(whole)):
+		case whole != putHead:
+			return len(whole), false
+		default:
+			length, body, found := bytes.Cut(in[len(putHead):], []byte("\r\n\r\n"))
+			if n, err := strconv.Atoi(string(length)); found && err == nil {
+				return len(in) - len(body) + n, false
+			}
+			return 0, !found
+		}
+	}
+	return 0, part
+}
+
 // Later implements edge.AtOnce.
 func (s *quickServer) Later(_ edge.Next, asks []edge.Ask, date func() []byte) {
 	for _, a := range asks {
@@ -147,6 +169,15 @@ type talk struct {
 
 func (s *quickServer) talk(t *testing.T) *talk {
 	t.Helper()
+	k := s.dial(t)
+	k.send(quickGet)
+	k.want("served /quick ") // the first one is the server's
+	return k
+}
+
+// dial is talk before anything was said.
+func (s *quickServer) dial(t *testing.T) *talk {
+	t.Helper()
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -155,10 +186,7 @@ func (s *quickServer) talk(t *testing.T) *talk {
 	if err := c.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
-	k := &talk{t, c.(*net.TCPConn), bufio.NewReader(c)}
-	k.send(quickGet)
-	k.want("served /quick ") // the first one is the server's
-	return k
+	return &talk{t, c.(*net.TCPConn), bufio.NewReader(c)}
 }
 
 func (k *talk) send(s string) {
@@ -221,8 +249,7 @@ func TestQuickKeepsTheOrder(t *testing.T) {
 	k := startQuick(t, edge.DefaultLimits()).talk(t)
 	k.send(quickGet)
 	k.want("quick")
-	put := "PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-	k.send(quickGet + quickGet + put + quickGet + slowGet + quickGet)
+	k.send(quickGet + quickGet + putAbc + quickGet + slowGet + quickGet)
 	k.want("quick", "quick", "served /put abc", "served /quick ", "served /slow ", "served /quick ")
 	k.settle()
 	k.send(quickGet + quickGet[:9])
@@ -233,6 +260,85 @@ func TestQuickKeepsTheOrder(t *testing.T) {
 	k.send(bugGet + quickGet)
 	k.want("served /bug ", "served /quick ")
 	k.settle()
+}
+
+// What was sent behind a request that is the server's is not, though it came together with
+// that: the server would answer all of it alone, as long as more comes.
+func TestQuickTakesWhatIsBehind(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	const many = 2000 // more than is read at once, and ends anywhere in it
+	behind := strings.Repeat(quickGet, many)
+	k := s.dial(t)
+	k.send(putAbc + quickGet) // and nothing more that could have it looked at
+	k.want("served /put abc", "quick")
+	putGet := putHead + strconv.Itoa(len(quickGet)) + "\r\n\r\n" + quickGet
+	long := strings.Repeat("l", 100_000)
+	putLong := putHead + strconv.Itoa(len(long)) + "\r\n\r\n" + long
+	for _, c := range []struct {
+		first string
+		cuts  []int
+		want  string
+	}{
+		{quickGet, nil, "served /quick "},
+		{quickGet, []int{9}, "served /quick "},
+		{putAbc, nil, "served /put abc"},
+		{putAbc, []int{1}, "served /put abc"},
+		{putAbc, []int{7, len(putAbc) - 1}, "served /put abc"},
+		{putAbc, []int{len(putAbc) - 3}, "served /put abc"},
+		{putAbc, []int{len(putAbc)}, "served /put abc"},
+		{putGet, nil, "served /put " + quickGet},
+		{putGet, []int{len(putGet) - len(quickGet)}, "served /put " + quickGet},
+		{putLong, nil, "served /put " + long},
+		{putLong, []int{len(putHead) + 2, 50_000}, "served /put " + long},
+	} {
+		k := s.dial(t)
+		tick := time.NewTicker(20 * time.Millisecond) // so that they come apart
+		at := 0
+		for _, cut := range c.cuts {
+			k.send(c.first[at:cut])
+			at = cut
+			<-tick.C
+		}
+		tick.Stop()
+		go func() {
+			_, _ = io.WriteString(k.TCPConn, c.first[at:]+behind)
+			_ = k.CloseWrite()
+		}()
+		k.want(c.want)
+		quick := 0
+		for range many {
+			switch got := k.read(); got {
+			case "quick":
+				quick++
+			case "served /quick ": // a part that was long in coming is the server's too
+			default:
+				t.Fatalf("%.60q, cut at %d: got %.40q", c.first, c.cuts, got)
+			}
+		}
+		if quick < many/2 {
+			t.Errorf("%.60q, cut at %d: the server answered %d of %d", c.first, c.cuts, many-quick, many)
+		}
+		if b, err := k.in.ReadByte(); err != io.EOF {
+			t.Errorf("%.60q, cut at %d: behind the end: %q, %v", c.first, c.cuts, b, err)
+		}
+	}
+}
+
+// Where nobody knows how long a request is, those behind it are answered in their order all the
+// same, and so is what comes in parts.
+func TestQuickBehindWhatIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := startQuick(t, edge.DefaultLimits())
+	for first, want := range map[string]string{slowGet: "served /slow ", "PUT /put HTTP/1.1\r\nHost: y\r\nContent-Length: 4\r\n\r\nabcd": "served /put abcd"} {
+		k := s.dial(t)
+		k.send(first + strings.Repeat(quickGet, 10) + quickGet[:9])
+		k.want(want)
+		k.wantParts(10)
+		k.send(quickGet[9:])
+		k.wantParts(1)
+		k.settle()
+	}
 }
 
 // What stands in the body of a request is no request, wherever the body begins.

@@ -58,7 +58,9 @@ const (
 	seatAwaited // its goroutine must tell when it does
 )
 
-// sit takes a seat.
+// sit takes a seat. What has come already is looked at with the first news, that the socket can
+// be written to. Where no more are given, requests that have come are lost with the
+// connection: none of them was carried out, and their client sends them again.
 func (s *quickSeat) sit() {
 	l := s.loop
 	if s.since = l.Now; l.ends || l.Add(s.fd, s) != nil {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync/atomic"
@@ -17,11 +18,16 @@ import (
 type Visit struct {
 	net.Conn        // closes nothing but itself
 	Host     Host   // whose visit it is
-	In       []byte // what was read elsewhere, and comes first
+	In       []byte // what was read elsewhere, and comes first; what is left of it is for who takes over
 
 	state   atomic.Int32 // one of visiting, leaving and left
 	between bool         // the last request is answered, and nothing of the next one was read
 	fd      int          // the connection's, for who takes over
+	begun   bool         // something was read
+
+	// Somebody else may take over behind a request though others were sent behind it
+	// already (RFC 9112, section 9.3.2): the server gets no byte of those before.
+	end requestEnd
 }
 
 // Host is whose visit it is.
@@ -65,15 +71,29 @@ func (v *Visit) Raw() syscall.RawConn {
 // Read implements net.Conn. Where somebody else is to take over, it says that the connection
 // has ended.
 func (v *Visit) Read(p []byte) (int, error) {
-	if len(v.In) > 0 {
-		n := copy(p, v.In)
-		v.In = v.In[n:]
-		return n, nil
-	}
-	if v.between && v.Host.MayLeave() && v.leaves() {
+	if v.between && (len(v.In) == 0 || v.end.length != nil) && v.Host.MayLeave() && v.leaves() {
 		return 0, io.EOF
 	}
-	return v.Conn.Read(p)
+	if v.between || !v.begun {
+		v.begun = true
+		v.end.begin()
+	}
+	in := v.In
+	n, err := min(len(in), len(p)), error(nil)
+	if n == 0 {
+		n, err = v.Conn.Read(p)
+		in = p[:n]
+	}
+	n -= v.end.behind(in[:n])
+	switch rest := in[n:]; {
+	case len(rest) == 0:
+		v.In = nil
+	case len(v.In) == 0:
+		v.In = bytes.Clone(rest)
+	default:
+		v.In = rest
+	}
+	return copy(p, in[:n]), err
 }
 
 // leaves prepares to leave, and says whether it will.
