@@ -146,7 +146,11 @@ func TestNumbersEnd(t *testing.T) {
 	if *short != 2 || !n.awaited() {
 		t.Errorf("numbers were short %d times", *short)
 	}
-	first.finish()
+	first.session.finish(first.number) // and nobody is told yet
+	if _, ok := n.tryTake(0); ok {
+		t.Error("who came last goes before those who wait")
+	}
+	n.serve()
 	n.leave(left) // served already
 	if tk := <-stays; tk.number != 3 || tk.acked != 2 {
 		t.Errorf("got %+v", tk)

@@ -168,3 +168,20 @@ func TestPipelinedWritesAreFewProposals(t *testing.T) {
 		}
 	}
 }
+
+// The ends of reads that the server answers are not looked for: it answers a row of them in one
+// go.
+func TestLengthIsOfWhatIsAnsweredAtOnce(t *testing.T) {
+	t.Parallel()
+	for level, known := range map[string]bool{"": true, "?consistency=eventual": true, "?consistency=linearizable": true, "?consistency=lease": false} {
+		get := "GET /kv/a" + level + " HTTP/1.1\r\nHost: x\r\n\r\n"
+		want := 0
+		if known {
+			want = len(get)
+		}
+		a := quickAPI{&Node{cfg: Config{ReadLevel: Linearizable, WeakerReads: true}}}
+		if size, part := a.Length([]byte(get + get)); size != want || part {
+			t.Errorf("%q: %d, %v; want %d", level, size, part, want)
+		}
+	}
+}

@@ -123,6 +123,9 @@ func (s *quickServer) Now(in, out, date []byte) (taken int, answers []byte, next
 
 // Length implements edge.AtOnce. It knows what Now does, and PUTs.
 func (s *quickServer) Length(in []byte) (size int, part bool) {
+	if bytes.HasPrefix(in, []byte(bugGet)) {
+		panic("as asked")
+	}
 	for _, whole := range []string{quickGet, waitGet, putHead} {
 		switch {
 		case strings.HasPrefix(whole, string(in)):
@@ -330,7 +333,7 @@ func TestQuickTakesWhatIsBehind(t *testing.T) {
 func TestQuickBehindWhatIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := startQuick(t, edge.DefaultLimits())
-	for first, want := range map[string]string{slowGet: "served /slow ", "PUT /put HTTP/1.1\r\nHost: y\r\nContent-Length: 4\r\n\r\nabcd": "served /put abcd"} {
+	for first, want := range map[string]string{slowGet: "served /slow ", bugGet: "served /bug ", "PUT /put HTTP/1.1\r\nHost: y\r\nContent-Length: 4\r\n\r\nabcd": "served /put abcd"} {
 		k := s.dial(t)
 		k.send(first + strings.Repeat(quickGet, 10) + quickGet[:9])
 		k.want(want)
